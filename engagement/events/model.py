@@ -85,6 +85,10 @@ class Injection(NamedTuple):
     recipient_mark: `recipient_mark` of the envelope recipient, which distinguishes the recipients of one
     queue id without naming them. consent: the reference of the recipient's consent, "" for none.
     clicks_without_metadata: whether clicks go without the metadata; False in records before version 3.
+    From here on empty in records before version 4, and where no copy of the mail is asked for: by these the
+    tracked addresses can be computed again and proved (`tracked_links`). link_base: scheme and domain of the
+    tracked links. link_key: id of the key that sealed them. link_expiry: Unix seconds. sublinks: that stand
+    in some of them. link_marks: of each tracked link, 6 bytes (`links.marks`).
     """
 
     id: str
@@ -117,6 +121,11 @@ class Injection(NamedTuple):
     recipient_mark: int = 0
     consent: str = ""
     clicks_without_metadata: bool = False
+    link_base: str = ""
+    link_key: int = 0
+    link_expiry: int = 0
+    sublinks: tuple[str, ...] = ()
+    link_marks: bytes = b""
 
 
 class MessageEvent(NamedTuple):

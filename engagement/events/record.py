@@ -5,7 +5,7 @@ class in `model`, which is the only place that lists them. A version is read for
 at the end.
 
     hits        version 1: 12 values   2: and hits   3: 12 and signals   4: 12, signals and hits
-    injections  version 1: 22 values   2: and all but clicks_without_metadata   3: all
+    injections  version 1: 22 values   2: 28   3: and clicks_without_metadata   4: and marks of links
     message events  version 1: all
 
 Invariant: reading is strict. What `encode` cannot have written is `BadRecord`.
@@ -36,7 +36,14 @@ HIT_VERSIONS: Final = {
     3: _HIT_NAMES[:-1],
     4: _HIT_NAMES,
 }
-INJECTION_VERSIONS: Final = {1: Injection._fields[:22], 2: Injection._fields[:-1], 3: Injection._fields}
+_WITHOUT_METADATA: Final = Injection._fields.index("clicks_without_metadata")
+_MARKED: Final = Injection._fields.index("link_base")
+INJECTION_VERSIONS: Final = {
+    1: Injection._fields[:22],
+    2: Injection._fields[:_WITHOUT_METADATA],
+    3: Injection._fields[:_MARKED],
+    4: Injection._fields,
+}
 MESSAGE_EVENT_VERSION: Final = 1
 _NEWEST: Final = {
     _HIT: max(HIT_VERSIONS),
@@ -88,9 +95,12 @@ def encode(event: Event) -> bytes:
     if isinstance(event, MessageEvent):
         return _any_text((MESSAGE_EVENT_VERSION, _MESSAGE_EVENT, *event))
     context = dict(event.context)  # may be any Mapping
-    if event.clicks_without_metadata:
-        return _any_text((3, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :]))
-    return _any_text((2, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 : -1]))
+    version, stop = 2, _WITHOUT_METADATA
+    if event.link_marks:
+        version, stop = 4, len(event)
+    elif event.clicks_without_metadata:
+        version, stop = 3, _MARKED
+    return _any_text((version, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 : stop]))
 
 
 def _without_signals(hit: Hit) -> bytes:
@@ -165,9 +175,11 @@ def _injection(values: list[object], version: int) -> Injection:
     if (
         not 0 <= injection.transmission_id < 1 << 64
         or least < 0
-        or (version == 3) != injection.clicks_without_metadata
+        or (version < 4 and (version == 3) != injection.clicks_without_metadata)
     ):
         raise BadRecord("number out of range")
+    if version == 4 and not (0 < injection.link_key <= _MAX_MARK and injection.link_marks):
+        raise BadRecord("marks of links without a key, or none")
     if injection.recipient_mark > _MAX_MARK:
         raise BadRecord("number out of range")
     return injection

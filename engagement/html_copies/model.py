@@ -38,7 +38,8 @@ class HtmlCopy:
     """One copy.
 
     recipient: whose mail it was. form: distinguishes mails of different links. at_ms, until_ms: when it was
-    sent, and when the copy is removed. html: "" where only the facts were asked for.
+    sent, and when the copy is removed. html: "" where only the facts were asked for. sealed: the whole
+    targets of the links, in their order (`sealed_targets`), "" where they are not kept.
     """
 
     tenant: str
@@ -50,6 +51,7 @@ class HtmlCopy:
     until_ms: int
     links: tuple[CopiedLink, ...]
     html: str
+    sealed: str = ""
 
     @property
     def key(self) -> str:
@@ -107,6 +109,7 @@ def from_facts(data: Any) -> HtmlCopy:
             until_ms=int(data["until_ms"]),
             links=links,
             html="",
+            sealed=str(data.get("sealed", "")),  # which earlier copies lack
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadCopyError(str(error)) from error

@@ -44,7 +44,11 @@ from unit.format_samples import GOLDEN, SAMPLES, copied, restored
 
 ROOT = GOLDEN.parents[1]
 LABEL = {"x_client_class", "x_client_reason", "x_client_rules", "user_agent_parsed"}  # of the rules in force
-RECORDS = [json.loads(line) for line in (SAMPLES / "records.jsonl").read_text("utf-8").splitlines()]
+RECORDS = [
+    json.loads(line)
+    for name in ("records.jsonl", "records-2.jsonl")
+    for line in (SAMPLES / name).read_text("utf-8").splitlines()
+]
 BODIES = [json.loads(line) for line in (SAMPLES / "cassandra-bodies.jsonl").read_text("utf-8").splitlines()]
 AT = 1_793_001_722  # 2026-10-26T08:02:02Z, when all samples were made
 

@@ -42,14 +42,18 @@ def test_a_link_leads_where_its_newest_click_went() -> None:
 def test_links_of_a_message_with_who_clicked_the_surest_first() -> None:
     stored = [(0, "a", "https://a.example/"), (1, "b", "https://b.example/")]
     events = [
-        click("0", "a", "https://a.example/?you", "scanner"),
-        click("0", "a", "https://a.example/?you", "human"),
-        click("2", "c", "https://c.example/", "unknown"),
+        click("0", "a", "https://a.example/?you", "scanner", x_link_part="html"),
+        click("0", "a", "https://a.example/?you", "human", x_link_part="html"),
+        click("2", "c", "https://c.example/", "unknown", x_link_part="html"),
+        click("0", "a", "https://a.example/", "scanner", x_link_part="text"),
+        click("", "c", "https://c.example/", "scanner"),  # of a token of format 1
         {"type": "open", "x_client_class": "human"},
     ]
     found = [tuple(row.values.values()) for row in message_links(stored, events).rows]
     assert found == [
-        ("1", "a", "https://a.example/?you", "a person"),
-        ("2", "b", "https://b.example/", ""),
-        ("3", "c", "https://c.example/", "unsure"),
+        ("1", "HTML", "a", "https://a.example/?you", "a person"),
+        ("2", "HTML", "b", "https://b.example/", ""),
+        ("3", "HTML", "c", "https://c.example/", "unsure"),
+        ("1", "Text", "a", "https://a.example/", "a machine"),
+        ("", "", "c", "https://c.example/", "a machine"),
     ]

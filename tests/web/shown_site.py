@@ -15,9 +15,12 @@ from engagement.events.model import Hit, Injection, MessageEvent
 from engagement.events.rows import EventRow, rows
 from engagement.html_copies.book import CopyBook
 from engagement.html_copies.model import CopiedLink, HtmlCopy
+from engagement.html_copies.sealed_targets import seal
 from engagement.links.keys import Ring
+from engagement.links.marks import marks
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
+from engagement.links.urls import click_url
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from engagement.shipper import status
@@ -150,6 +153,8 @@ def _one_mail(number: int) -> Iterator[EventRow]:
     mail = mail._replace(id=EventIds(number.to_bytes(8, "big")).next(mail.at_ms))
     if number == 5:
         mail = mail._replace(outcome="dkim-signed", opens=False, clicks=False)
+    elif name == CAMPAIGN:
+        mail = _marked(mail)
     yield from rows(mail)
     if number % 11 == 3:
         yield from _became(mail, "bounce", 40, raw_reason="550 5.1.1 no such user here", bounce_class=10)
@@ -172,6 +177,19 @@ def _one_mail(number: int) -> Iterator[EventRow]:
         yield from rows(hit(mail, Kind.CLICK, 4300 + 300 * number, BROWSER, _LINKS[3]))
 
 
+def _marked(mail: Injection) -> Injection:
+    """The record as it is where copies are kept: with what its tracked addresses are proved by."""
+    issued = int.from_bytes(mail.message_id[:4], "big")
+    known = Identity(
+        mail.message_id, mail.transmission_id, mail.recipient, issued, NOW, campaign=mail.campaign
+    )
+    sealer = copy_sealer(KEY, known)
+    urls = [click_url("https", "track.example.com", sealer.seal(Kind.CLICK, link)) for link in _LINKS]
+    return mail._replace(
+        link_base="https://track.example.com", link_key=KEY.id, link_expiry=NOW, link_marks=marks(urls)
+    )
+
+
 def _became(of: Injection, kind: str, after: int, **values: Any) -> Iterator[EventRow]:
     at_ms = of.at_ms + after * 1000
     name = EventIds(after.to_bytes(8, "big")).next(at_ms)
@@ -184,8 +202,10 @@ def a_copy(campaign: str = CAMPAIGN, html: str = _LETTER, form: str = "form") ->
         CopiedLink(link.ordinal, link.name, link.target.decode().partition("?")[0]) for link in _LINKS
     )
     copied = copy_of(html, {f"L{link.ordinal}": link.ordinal for link in links}, frozenset({"Ida", "Berg"}))
-    subject = _CAMPAIGNS[0][1]
-    return HtmlCopy("", campaign, form, ADDRESS, subject, NOW * 1000, 4_000_000_000_000, links, copied)
+    subject, sealed = _CAMPAIGNS[0][1], seal([link.target for link in _LINKS], KEY)
+    return HtmlCopy(
+        "", campaign, form, ADDRESS, subject, NOW * 1000, 4_000_000_000_000, links, copied, sealed
+    )
 
 
 def keep(folder: Path, copy: HtmlCopy) -> None:

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from engagement.events.fields import ALL_TYPES, INJECTION, Fields
 from engagement.html_copies.book import CopyBook
+from engagement.html_copies.model import HtmlCopy
 from engagement.registry.port import RegistryError
 from engagement.stores.port import Query, cursor_of
 from tracker_web.api.events.keywords import matches
@@ -19,6 +20,7 @@ from tracker_web.pages.content.newest import link_of, message_links
 from tracker_web.pages.content.people import CLICKS
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
 from tracker_web.pages.content.timeline import line, outcome_text
+from tracker_web.pages.delivered import delivered_links
 
 _PAGE = 50  # events
 _OF_ONE = 500  # events of one message
@@ -61,9 +63,11 @@ def blueprint() -> Blueprint:
         if not found:
             return site.page("empty.html", title=gettext("No such message"), text=gettext(_GONE), status=404)
         taken = next((fields for fields in found if fields["type"] == INJECTION), found[0])
+        links, others = _links_of(taken, found)
         return site.page(
             "message.html",
-            (events_table(found), _links_of(taken, found)),
+            (events_table(found), links),
+            other_links=others,
             message=message,
             fields=taken,
             outcome=outcome_text(str(taken.get("x_outcome", ""))) if taken["type"] == INJECTION else "",
@@ -88,19 +92,29 @@ def _found(query: Query, subject: str) -> tuple[list[Fields], str]:
     return found[:_PAGE], cursor_of(found[_PAGE - 1]) if len(found) > _PAGE else ""
 
 
-def _links_of(taken: Fields, events: list[Fields]) -> Table:
-    """Return the links of a message: of the copy of its mail, where one is kept, and those clicked."""
+def _links_of(taken: Fields, events: list[Fields]) -> tuple[Table, int]:
+    """Return the links of a message, and how many more it has of which nothing is known.
+
+    Known are those of the copy of its mail, where one is kept, those clicked, and those proved. Raises
+    StoreError.
+    """
     clicked = {link_of(fields) for fields in events if fields["type"] in CLICKS}
-    copies = []
+    kept: tuple[HtmlCopy, ...] = ()
     with suppress(RegistryError):  # what happened is shown without it
-        for copy in CopyBook(site.registry()).of_campaign(
+        kept = CopyBook(site.registry()).of_campaign(
             str(taken.get("campaign_id", "")), site.tenant(), site.now_ms()
-        ):
-            links = [(link.ordinal, link.name, link.target) for link in copy.links]
-            if copy.subject == taken.get("subject", "") and clicked <= {link[:2] for link in links}:
-                copies.append(links)
+        )
+    copies = []
+    for copy in kept:
+        links = [(link.ordinal, link.name, link.target) for link in copy.links]
+        if copy.subject == taken.get("subject", "") and clicked <= {link[:2] for link in links}:
+            copies.append(links)
+    seen = site.recipients_are_seen()
+    tracked = delivered_links(taken, events, kept) if seen else None
     # Of several forms none is surely this message's.
-    return message_links(copies[0] if len(copies) == 1 else (), events)
+    table = message_links(copies[0] if len(copies) == 1 else (), events, tracked, with_addresses=seen)
+    shown = len(table.rows) - len(tracked.targets) if tracked else 0
+    return table, max(0, tracked.left - shown) if tracked else 0
 
 
 _GONE = N_(

@@ -24,6 +24,7 @@ from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Why
 from smtpapi.pipeline import list_unsubscribe
 from smtpapi.pipeline.injection import CopyFacts, describe
+from smtpapi.pipeline.link_marks import link_facts
 from smtpapi.pipeline.recipients import RecipientDecision
 from smtpapi.pipeline.site import Site
 from smtpapi.request.copies import Role
@@ -262,6 +263,8 @@ class CopyTracking:
             if first is None:
                 client = self._client_address(decision)
                 record = describe(envelope, self._message, decision, outcome, self._now, own, client)
+                if decision.keep_html_days and not decision.shared_pixel and isinstance(outcome, Plan):
+                    record = record._replace(**link_facts(outcome.edits, key, self._expiry(decision)))
                 shared[id(decision)] = record
             else:
                 record = first._replace(**own._asdict())

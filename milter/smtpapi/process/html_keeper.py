@@ -18,6 +18,9 @@ from typing import Final, NamedTuple
 from engagement.events.model import Injection
 from engagement.html_copies.folder import CopyFolder
 from engagement.html_copies.model import DAY_MS, CopiedLink, HtmlCopy, form_of
+from engagement.html_copies.sealed_targets import seal
+from engagement.links.keys import RingError
+from engagement.links.ring_file import load_ring
 from engagement.objections import ObjectionsError, ObjectionsFile
 from engagement.settings import Settings
 from smtpapi.mime import charset, transfer
@@ -61,6 +64,7 @@ class HtmlKeeper:
     ) -> None:
         self._most = settings.limits.max_kept_html
         self._max_parts = settings.limits.max_parts
+        self._ring = Path(settings.keys.ring)
         self._folder = CopyFolder(Path(settings.spool.directory))
         listed = settings.privacy.objections
         self._objections = ObjectionsFile(Path(listed), report, tick) if listed else None
@@ -134,9 +138,17 @@ class HtmlKeeper:
                 replace(each, target=mail_copy.hidden(each.target, hidden_terms)) for each in offer.links
             ),
             html=mail_copy.copy_of(text, mail_copy.tracked_urls(offer.plan.edits), hidden_terms),
+            sealed=self._sealed(mail_copy.whole_targets(offer.plan.edits)),
         )
         if len(copy.html) <= 2 * self._most:
             self._folder.put(copy)
+
+    def _sealed(self, targets: tuple[bytes, ...]) -> str:
+        """Return the links' whole targets for holders of the key ring; without one the copy is kept too."""
+        try:
+            return seal(targets, load_ring(self._ring).signing)
+        except RingError:
+            return ""
 
     def _objects(self, recipient: str) -> bool:
         """Return whether a reader objected; also while nobody knows."""

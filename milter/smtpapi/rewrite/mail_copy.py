@@ -64,6 +64,11 @@ def tracked_links(edits: Iterable[Edit]) -> tuple[CopiedLink, ...]:
     )
 
 
+def whole_targets(edits: Iterable[Edit]) -> tuple[bytes, ...]:
+    """Return where the links of `tracked_links` lead, whole, in the same order."""
+    return tuple(edit.target for edit in _html_links(edits))
+
+
 def tracked_urls(edits: Iterable[Edit]) -> dict[str, int]:
     """Return the ordinal of each tracked URL in the HTML part; no two are alike."""
     return {

@@ -17,6 +17,7 @@ NUMBER: Final = "number"
 RATE: Final = "rate"
 TEXT: Final = "text"
 TIME: Final = "time"
+ADDRESS: Final = "address"  # shown, never linked: a click of it would count
 # What a table is called in the language of the page; its name is for URLs and files.
 _TITLES: Final = {
     "campaigns": N_("campaigns"),
@@ -42,7 +43,7 @@ _TITLES: Final = {
 class Column:
     """One column. name: in CSV and JSON. title: on the page. meaning: a hint.
 
-    kind: NUMBER, RATE, TEXT or TIME (as events have it).
+    kind: NUMBER, RATE, TEXT, ADDRESS or TIME (as events have it).
     """
 
     name: str

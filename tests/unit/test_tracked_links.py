@@ -1,0 +1,176 @@
+"""Tracked addresses computed again are those of the delivered mail, to the byte; or there is none."""
+
+import base64
+import json
+import quopri
+import re
+from dataclasses import replace
+
+import pytest
+
+from delivered_mail import HTML, delivered, several
+from engagement.events.model import Injection
+from engagement.events.record import BadRecord, decode, encode
+from engagement.html_copies.tracked_links import Place, Unknown, tracked_links
+from engagement.links.keys import Ring
+from engagement.links.model import Link
+from hop_mail import FIELDS, RING, Mail, api, applied, mail, site
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Plan
+
+KEPT = "keep_html_days = 30"
+
+
+def a_mail(*fields: Field, options: str = KEPT, ring: Ring = RING, encoding: str = "") -> Mail:
+    where = site(options=f"{options} click_tracking_scheme = https", ring=ring, added="shared")
+    made = mail(where, *fields, body=HTML, recipients=("ann@example.net",))
+    if encoding:
+        kind, body = several(encoding)
+        made = replace(made, message=Message((kind, *FIELDS[1:], *fields), body))
+    return made
+
+
+def sent(under_way: Mail) -> tuple[bytes, Injection]:
+    """What is delivered, decoded, and the record of it."""
+    result = under_way.consider()
+    assert isinstance(result.outcome, Plan), result.outcome
+    body = applied(under_way.message, result.outcome).body
+    for piece in re.findall(rb"base64\r\n\r\n([A-Za-z0-9+/=\r\n]+)\r\n--", body):
+        body += base64.b64decode(piece)
+    return body + quopri.decodestring(body), result.injections[0]
+
+
+def known(body: bytes, ring: Ring = RING) -> list[Link]:
+    """What a page knows of the targets: those of the HTML part, in their order."""
+    places = delivered(body, ring).items()
+    return [
+        Link(target.encode(), at.name, False, at.ordinal, "html")
+        for at, (target, _) in places
+        if at.part == "html"
+    ]
+
+
+def same(body: bytes, record: Injection, ring: Ring = RING) -> None:
+    record_again = decode(encode(record))
+    assert isinstance(record_again, Injection)
+    assert record_again == record
+    there = delivered(body, ring)
+    found = tracked_links(record_again, known(body, ring), ring)
+    assert {at: (found.targets[at], found.addresses[at]) for at in found.addresses} == there
+    assert there
+    assert (found.left, found.why) == (0, None)
+
+
+LABELS = api(campaign_id="autumn", tags=["a", "b"], metadata={"name": "Ä", "long": "x" * 90})
+LONG = api(campaign_id="autumn", metadata={f"k{n}": f"{n:0>60}" for n in range(14)})
+
+
+@pytest.mark.parametrize("encoding", ["", "7bit", "quoted-printable", "base64"])
+@pytest.mark.parametrize("fields", [(), (LABELS,)], ids=["bare", "labels"])
+def test_addresses_are_those_of_the_mail(encoding: str, fields: tuple[Field, ...]) -> None:
+    body, record = sent(a_mail(*fields, encoding=encoding))
+    same(body, record)
+    assert record.sublinks == ("promo",)
+    assert {at.part for at in delivered(body)} == ({"html", "text", "amp"} if encoding else {"html"})
+
+
+def test_a_long_link_goes_without_its_metadata() -> None:
+    under_way = a_mail(LONG, options=f"{KEPT} max_metadata_len = 4000")
+    body, record = sent(under_way)
+    assert len(record.metadata) > 800
+    same(body, record)
+
+
+def test_each_recipient_has_their_own() -> None:
+    under_way = mail(site(options=KEPT), LABELS, body=HTML).queued()
+    seen = set[str]()
+    for recipient in ("ann@example.net", "bob@example.net"):
+        body, record = sent(under_way.hop(recipient))
+        same(body, record)
+        assert record.recipient == recipient
+        seen.update(address for _, address in delivered(body).values())
+    assert len(seen) == 8
+
+
+def test_recipients_of_one_copy_share_theirs() -> None:
+    under_way = mail(site("shared", options=KEPT), LABELS, body=HTML)
+    body, record = sent(under_way)
+    assert len(delivered(body)) == 4
+    same(body, record)
+
+
+def test_a_rotation_changes_nothing_of_earlier_mail() -> None:
+    body, record = sent(a_mail(LABELS))
+    after = RING.rotated(b"n" * 32, 2)
+    same(body, record, after)
+    newer, of_newer = sent(a_mail(LABELS, ring=after))
+    assert of_newer.link_key != record.link_key
+    same(newer, of_newer, after)
+    assert delivered(newer, after) != delivered(body)
+
+
+def test_a_mail_that_is_sent_again_has_the_same() -> None:
+    first = a_mail(LABELS)
+    body, record = sent(first)
+    again, second = sent(replace(first, queue_id="Q2", now=first.now + 90))
+    assert delivered(again) == delivered(body)
+    same(again, record)
+    same(body, second)
+
+
+def test_without_its_target_a_link_has_no_address() -> None:
+    body, record = sent(a_mail(LABELS))
+    cut = [link._replace(target=link.target.partition(b"?")[0]) for link in known(body)]
+    found = tracked_links(record, cut, RING)
+    assert found.left == 1
+    lost = Place("html", 1, "top banner")
+    there = delivered(body)
+    assert found.addresses == {at: address for at, (_, address) in there.items() if at != lost}
+    assert tracked_links(record, (), RING).left == 4
+
+
+def test_without_its_key_a_message_has_none() -> None:
+    body, record = sent(a_mail(LABELS))
+    rotated = RING.rotated(b"n" * 32, 2)
+    for ring in (rotated.revoked(1), Ring().rotated(b"o" * 32, 1, 7)):
+        found = tracked_links(record, known(body), ring)
+        assert (found.why, found.addresses, found.left) == (Unknown.KEY, {}, 4)
+    other = Ring().rotated(b"o" * 32, 1)  # another secret under the same id
+    found = tracked_links(record, known(body), other)
+    assert (found.why, found.addresses, found.left) == (None, {}, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "top", "header"),
+    [
+        ("", "", {}),
+        (KEPT, "privacy { mode = aggregate }", {}),
+        (KEPT, "", {"options": {"transactional": True}}),
+    ],
+)
+def test_nothing_is_kept_where_no_copy_may_be(options: str, top: str, header: dict[str, object]) -> None:
+    where = site(options=options, top=top, added="shared")
+    body, record = sent(mail(where, api(**header), body=HTML, recipients=("ann@example.net",)))
+    assert len(delivered(body)) == record.links == 4
+    assert (record.link_marks, record.link_base, record.link_key) == (b"", "", 0)
+    assert tracked_links(record, known(body), RING).why is Unknown.NOT_STORED
+    assert tracked_links(None, (), RING).why is Unknown.NOT_STORED
+
+
+def test_a_forged_record_gives_no_address() -> None:
+    body, record = sent(a_mail(LABELS))
+    for wrong in (
+        record._replace(link_marks=bytes(24)),
+        record._replace(link_base="https://other.example"),
+        record._replace(link_expiry=record.link_expiry + 1),
+        record._replace(recipient="bob@example.net", metadata=json.dumps({"a": "b"})),
+        record._replace(recipient="b" * 2000),
+    ):
+        assert tracked_links(wrong, known(body), RING).addresses == {}
+
+
+@pytest.mark.parametrize("key", [0, 1 << 16])
+def test_marks_without_a_key_are_no_record(key: int) -> None:
+    _, record = sent(a_mail(LABELS))
+    with pytest.raises(BadRecord, match="marks of links"):
+        decode(encode(record._replace(link_key=key)))
