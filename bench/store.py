@@ -182,7 +182,7 @@ def speed(
         os.sync()  # what the copy left to be written is not to be waited for meanwhile
         return place
 
-    works: tuple[Callable[[Path], Took], ...] = (
+    measured: tuple[Callable[[Path], Took], ...] = (
         lambda path: time_bare(path, made),
         lambda path: time_add(path, made),
         lambda path: time_drain(path, events),
@@ -190,7 +190,7 @@ def speed(
     figures: dict[str, list[float]] = {}
     for _ in range(rounds):
         times, weight = list[Took](), 0.0
-        for work in works:
+        for work in measured:
             place = copied()
             times.append(work(place / "events.db"))
             weight = (place / "events.db").stat().st_size / count

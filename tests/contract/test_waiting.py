@@ -54,12 +54,12 @@ def test_messages_of_one_name_come_newest_first(store: EventStore) -> None:
 
 def test_the_newest_injection_is_known_or_nothing_is_said(store: EventStore, sample: SampleRows) -> None:
     """Engines that would have to look for it say None; none says that there is an older one."""
-    said = []
+    answers = []
     for number, at in ((0, 0), (1, 5000), (2, -90_000_000), (3, 7000)):
         if number:
             store.add([*injected(injection(number, at)), *sample.hit()])
-        said.append(store.newest_injection())
-    assert said in ([None] * 4, [0, AT + 5000, AT + 5000, AT + 7000])
+        answers.append(store.newest_injection())
+    assert answers in ([None] * 4, [0, AT + 5000, AT + 5000, AT + 7000])
 
 
 @pytest.mark.parametrize("number", [3, 250])

@@ -249,21 +249,21 @@ def test_an_event_of_a_message_of_its_batch_asks_for_no_other(
     store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add(list(rows(injection("BBBB2", at_ms=AT - 1))))
-    asked: list[MessageName] = []
+    requested: list[MessageName] = []
 
     def injections(names: Iterable[MessageName]) -> dict[MessageName, tuple[Injection, ...]]:
-        asked.extend(names)
+        requested.extend(names)
         return {}
 
     monkeypatch.setattr(store, "injections", injections)
     matcher = MessageMatcher(store, b"", lambda: AT / 1000)
     (match,) = matcher.matched([event()], [IDA])
-    assert (match.row.message_id, asked) == (IDA.message_id.hex(), [])
+    assert (match.row.message_id, requested) == (IDA.message_id.hex(), [])
     older = injection("CCCC3", at_ms=AT - 1)
     assert [each.row.message_id for each in matcher.matched([event("CCCC3")], [older])] == [
         older.message_id.hex()
     ]
-    assert asked == list(names_of(event("CCCC3")))
+    assert requested == list(names_of(event("CCCC3")))
 
 
 def test_a_store_that_fails_loses_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
