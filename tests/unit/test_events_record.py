@@ -45,7 +45,8 @@ BOUNCE = MessageEvent(
 @given(st.data())
 def test_what_is_read_at_once_is_what_is_read_value_by_value(data: st.DataObject) -> None:
     """Of records as they are written, and of ones with other bytes in them."""
-    record = bytearray(encode(data.draw(st.sampled_from((injection(context={"cust_a": "b"}), BOUNCE)))))
+    events: tuple[Event, ...] = injection(context={"cust_a": "b"}), BOUNCE
+    record = bytearray(encode(data.draw(st.sampled_from(events))))
     for place in data.draw(st.lists(st.integers(5, len(record) - 1), max_size=3)):
         record[place] = data.draw(st.integers(0, 255) | st.sampled_from((0xC0, 0xC2, 0xC4, 0xCB, 0xD9, 0xED)))
 
