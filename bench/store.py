@@ -4,20 +4,24 @@
 
 With SQLite `add` is set against a bare executemany of the same rows into the same schema, each 1,000 rows a
 transaction with the same durability, and `drain` is the whole way: spool, decode, classify, add, commit. The
-three take turns, and the middle of `--rounds` is told, by the clock and by the processor: on a busy
-machine only the latter means much. The target: at least half of it, or 20,000 events/s. "drain / bare" are
-the rates' ratio, of one run. `--events N` sets how many: 10000, 1000000, 10000000. `--into FILE` does it in
-copies of a store of hits, filled with a million of them if it is not there; "bytes an event" are then the
-whole store's. `--questions` fills a file with a month of mail of so many events (`--file` keeps it, and
-takes one that is there), and tells for each filter, with `--pairs` for each pair of filters, how long its
-latest 100 events take (`store_questions`). `--growth` fills one store with N/100 events and another with N,
-asks both the same questions in turns and tells the ratio; target: at most 1.5. Its events fall into one
-hour, a busy one, whose figures are made once as a whole, and again after another thousand events.
+three take turns, and the middle of `--rounds` is told, by the clock and by the processor: on a busy machine
+only the latter means much. The target: at least half of it, or 20,000 events/s. "drain / bare" are the rates'
+ratio, of one run. `--events N` sets how many: 10000, 1000000, 10000000. `--stream` says of which events
+(`store_drained`): `mail` is what a site has; `random`, which is taken if nothing is said, are hits whose ids
+lie worse than any that the product makes, and that never had an injection. `--into FILE` does it in copies of
+a store of that stream, filled with `--month` events if it is not there (a million); `--fill` does that alone,
+and goes on with one that was begun. "bytes an event" are then the whole store's. `--questions` fills a file
+with a month of mail of so many events (`--file` keeps it, and takes one that is there), and tells for each
+filter, with `--pairs` for each pair of filters, how long its latest 100 events take (`store_questions`).
+`--growth` fills one store with N/100 events and another with N, asks both the same questions in turns and
+tells the ratio; target: at most 1.5. Its events fall into one hour, a busy one, whose figures are made once
+as a whole, and again after another thousand events.
 """
 
 import argparse
 import gc
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -31,9 +35,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.store_drained import STREAMS, drained, fill, held
 from bench.store_events import batches, compared, hits
-from bench.store_mail import Mail
-from engagement.events.model import Event, Injection, MessageEvent
+from engagement.events.model import Event
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, rows
 from engagement.shipper.loop import Shipper
@@ -45,7 +49,7 @@ from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import store as write
 from engagement.stores.sqlite.written import ADD_EVENT, Portion
 
-_MILLION = 1_000_000
+MILLION = 1_000_000
 Took = tuple[float, float]  # seconds of the clock, of the processor
 
 
@@ -107,15 +111,16 @@ def time_bare(path: Path, made: list[EventRow]) -> Took:
     return elapsed
 
 
-def time_drain(folder: Path, events: list[Event]) -> Took:
-    writer = SpoolWriter(folder / "spool", max_size=1 << 40)
+def time_drain(path: Path, events: list[Event]) -> Took:
+    spool = path.parent / "spool"
+    writer = SpoolWriter(spool, max_size=1 << 40)
     for event in events:
         writer.append(encode(event))
     writer.close()
-    store = SqliteStore(folder / "drained.db", writing=True)
+    store = SqliteStore(path, writing=True)
 
     def work() -> None:
-        Shipper(folder / "spool", store).drain()
+        Shipper(spool, store).drain()
 
     elapsed = took(work)
     store.close()
@@ -156,50 +161,53 @@ def growth(folder: Path, count: int) -> dict[str, list[float]]:
     return figures | {name: [each[name] for _, _, each in made] for name in made[0][2]}
 
 
-def named(event: Event, injection: Injection | None) -> Event:
-    """The event as the spool would hold it if it named its message."""
-    if isinstance(event, MessageEvent) and injection is not None:
-        return event._replace(message_id=injection.message_id)
-    return event
-
-
-def held(into: Path) -> int:
-    """How many events the store holds that `--into` names."""
-    if not into.exists():
-        filled(into, _MILLION)[0].close()
-    with closing(sqlite3.connect(into)) as connection:
-        return int(connection.execute("SELECT count(*) FROM event").fetchone()[0])
-
-
-def speed(folder: Path, count: int, rounds: int, *, mail: bool, into: Path | None = None) -> dict[str, float]:
-    events: list[Event]
-    if mail:
-        pairs = list(Mail(count).events())
-        events = [named(event, injection) for event, injection in pairs]
-        made = [row for event, injection in pairs for row in rows(event, injection=injection)]
-        del pairs
-    else:
-        events = list(hits(count, first=held(into) if into else 0))
-        made = [row for event in events for row in rows(event)]
+def speed(
+    folder: Path, count: int, rounds: int, stream: str, *, into: Path | None = None, month: int = MILLION
+) -> dict[str, float]:
+    if into and not into.exists():
+        fill(into, stream, month)
+    events, made, before = drained(stream, count, month, held(into) if into else 0)
     gc.freeze()  # else each collection walks through what only this script keeps
+
+    def copied() -> Path:
+        """A folder with a copy of the store in it, to be removed again: a large one has room once only."""
+        place = Path(tempfile.mkdtemp(dir=folder))
+        path = place / "events.db"
+        if into:
+            shutil.copy(into, path)
+        with closing(SqliteStore(path, writing=True)) as store:
+            for batch in batches(before):
+                store.add(batch)
+            store.roll_up()
+        os.sync()  # what the copy left to be written is not to be waited for meanwhile
+        return place
+
+    measured: tuple[Callable[[Path], Took], ...] = (
+        lambda path: time_bare(path, made),
+        lambda path: time_add(path, made),
+        lambda path: time_drain(path, events),
+    )
     figures: dict[str, list[float]] = {}
-    for number in range(rounds):
-        place = folder / str(number)
-        place.mkdir()
-        for name in ("bare.db", "add.db", "drained.db") if into else ():
-            shutil.copy(str(into), place / name)
-        bare, add = time_bare(place / "bare.db", made), time_add(place / "add.db", made)
-        drain = time_drain(place, events)
+    for _ in range(rounds):
+        times, weight = list[Took](), 0.0
+        for work in measured:
+            place = copied()
+            times.append(work(place / "events.db"))
+            weight = (place / "events.db").stat().st_size / count
+            shutil.rmtree(place)
+        bare, add, drain = times
         for name, value in (
             ("bare executemany", count / bare[0]),
             ("add", count / add[0]),
             ("drain", count / drain[0]),
             ("add / bare", bare[0] / add[0]),
             ("drain / bare", bare[0] / drain[0]),
+            ("bare executemany, CPU", count / bare[1]),
+            ("add, CPU", count / add[1]),
             ("drain, CPU", count / drain[1]),
             ("add / bare, CPU", bare[1] / add[1]),
             ("drain / bare, CPU", bare[1] / drain[1]),
-            ("bytes an event", (place / "add.db").stat().st_size / count),
+            ("bytes an event", weight),
         ):
             figures.setdefault(name, []).append(value)
     return {name: statistics.median(values) for name, values in figures.items()}
@@ -213,8 +221,10 @@ def main() -> None:
     parser.add_argument("--questions", action="store_true", help="milliseconds of each filter")
     parser.add_argument("--pairs", action="store_true", help="with --questions, of each pair as well")
     parser.add_argument("--file", type=Path, help="with --questions: the store's file")
-    parser.add_argument("--mail", action="store_true", help="a month of mail instead of hits alone")
-    parser.add_argument("--into", type=Path, help="write into copies of this store of hits")
+    parser.add_argument("--stream", choices=STREAMS, default="random", help="which events (`store_drained`)")
+    parser.add_argument("--into", type=Path, help="write into copies of this store, filled if not there")
+    parser.add_argument("--month", type=int, default=MILLION, help="events of a month in the store of --into")
+    parser.add_argument("--fill", action="store_true", help="do no more than filling the store of --into")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--engine", choices=("sqlite", "cassandra"), default="sqlite")
@@ -229,6 +239,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
             path = arguments.file or Path(name) / "mail.db"
             store_questions.report(path, count, 15, pairs=arguments.pairs, as_json=arguments.json)
+        return
+    if arguments.fill:
+        fill(arguments.into, arguments.stream, arguments.month)
         return
     with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
         folder = Path(name)
@@ -246,7 +259,14 @@ def main() -> None:
             figures = (
                 growth(folder, count)
                 if arguments.growth
-                else speed(folder, count, arguments.rounds, mail=arguments.mail, into=arguments.into)
+                else speed(
+                    folder,
+                    count,
+                    arguments.rounds,
+                    arguments.stream,
+                    into=arguments.into,
+                    month=arguments.month,
+                )
             )
     if arguments.json:
         print(json.dumps(figures))

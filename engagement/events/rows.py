@@ -211,6 +211,7 @@ def _address(recipient: str) -> tuple[str, str]:
 
 
 def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:
+    recipient, domain = _address(event.recipient)
     return EventRow(
         event.id,
         INJECTION,
@@ -218,7 +219,7 @@ def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:
         "",
         event.message_id.hex(),
         str(event.transmission_id),
-        valid(event.recipient).lower(),
+        recipient,
         valid(event.campaign),
         "",
         "",
@@ -227,8 +228,8 @@ def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:
         event.tags,
         RowSource(event, None, recipient_hash(event.recipient, hash_key), "", record),
         borrowed(event) if event.message_id else None,
-        domain=domain_of(valid(event.recipient)),
-        sending_domain=domain_of(valid(event.friendly_from)),
+        domain=domain,
+        sending_domain=_address(event.friendly_from)[1],
         names=names_of(event),
         size=event.size,
     )
@@ -240,6 +241,7 @@ def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key
     if injection is not None:
         event = about(event, injection)
         campaign, customer, tags = injection.campaign, injection.customer_id, injection.tags
+    recipient, domain = _address(event.recipient)
     return EventRow(
         event.id,
         event.type,
@@ -247,7 +249,7 @@ def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key
         event.tenant,
         event.message_id.hex(),
         str(event.transmission_id),
-        valid(event.recipient).lower(),
+        recipient,
         valid(campaign),
         "",
         "",
@@ -255,8 +257,8 @@ def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key
         customer,
         tags,
         RowSource(event, None, recipient_hash(event.recipient, hash_key)),
-        domain=domain_of(valid(event.recipient)),
-        sending_domain=domain_of(valid(injection.friendly_from)) if injection else "",
+        domain=domain,
+        sending_domain=_address(injection.friendly_from)[1] if injection else "",
         bounce_class=event.bounce_class,
         size=injection.size if injection else 0,
         transactional=injection.transactional if injection else False,

@@ -131,7 +131,8 @@ class MessageMatcher:
 
     def _rows(self, events: Sequence[MessageEvent], injections: Sequence[Injection]) -> dict[str, EventRow]:
         """Return the rows of events whose message is known, by event id."""
-        names = {name for event in events for name in names_of(event)}
+        sent = self._just_sent(events, injections)
+        names = {name for event in events if event.id not in sent for name in names_of(event)}
         known = {name: list(found) for name, found in self._store.injections(names).items()}
         for injection in injections:
             for name in names_of(injection):
@@ -140,13 +141,38 @@ class MessageMatcher:
         made = {}
         for event in events:
             try:
-                found = chosen(event, known)
+                found = sent.get(event.id) or chosen(event, known)
                 if found is not None:
                     (row,) = rows(completed(event, found), hash_key=self._hash_key, injection=found)
                     made[event.id] = row
             except Exception as error:  # noqa: BLE001 - a fault of ours in one must not stop the others: it waits
                 _log.error("event %s: %s while its message was looked for", event.id, type(error).__name__)
         return made
+
+    def _just_sent(
+        self, events: Sequence[MessageEvent], injections: Sequence[Injection]
+    ) -> dict[str, Injection]:
+        """Return the injections that events are about for sure without a look-up, by event id.
+
+        `chosen` takes the newest of a queue id and mark: one of this batch, if the store has none as new.
+        That is so of nearly all mail that is sent at once, also where a backlog is shipped.
+        """
+        newest = self._store.newest_injection() if events and injections else None
+        if newest is None:
+            return {}
+        sent: dict[tuple[str, str, int], list[Injection]] = {}
+        for injection in injections:
+            if injection.at_ms > newest and injection.queue_id:
+                name = injection.node_name, injection.queue_id, injection.recipient_mark
+                sent.setdefault(name, []).append(injection)
+        found = {}
+        for event in events:
+            if event.recipient_mark:
+                first, last = _span(event)
+                of_name = sent.get((event.node_name, event.queue_id, event.recipient_mark), ())
+                if one := _newest([each for each in of_name if first <= each.at_ms <= last]):
+                    found[event.id] = one
+        return found
 
     def _remember(self, events: Iterable[MessageEvent]) -> None:
         now = time.monotonic()
@@ -171,8 +197,7 @@ def chosen(event: MessageEvent, known: _Found) -> Injection | None:
     By queue id and recipient's mark first, then by Message-ID. Of several the newest counts that is at most a
     week (60 days where a mail came back) before the event, and at most a minute after it.
     """
-    longest = LONGEST_MS if event.queue_id else LONGEST_BACK_MS
-    first, last = event.at_ms - longest, event.at_ms + AHEAD_MS
+    first, last = _span(event)
 
     def of(what: str, node: str, text: str) -> list[Injection]:
         found = known.get(MessageName(what, node, text), ()) if text else ()
@@ -203,6 +228,12 @@ def chosen(event: MessageEvent, known: _Found) -> Injection | None:
     if event.queue_id and marks and not all(_is_nameless(each) for each in there):
         return None
     return _only(there)
+
+
+def _span(event: MessageEvent) -> tuple[int, int]:
+    """Return from when to when the injection of an event came, Unix milliseconds."""
+    longest = LONGEST_MS if event.queue_id else LONGEST_BACK_MS
+    return event.at_ms - longest, event.at_ms + AHEAD_MS
 
 
 def completed(event: MessageEvent, injection: Injection) -> MessageEvent:

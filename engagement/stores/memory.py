@@ -235,6 +235,11 @@ class MemoryStore:
         with self._lock:
             return self._known.injections(names)
 
+    def newest_injection(self) -> int | None:
+        """See the port."""
+        with self._lock:
+            return max((row.at_ms for row in self._rows.values() if row.type == "injection"), default=0)
+
     def put_waiting(self, events: Iterable[MessageEvent]) -> None:
         """See the port."""
         with self._lock:

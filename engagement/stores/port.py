@@ -193,6 +193,12 @@ class EventStore(Protocol):
         that are not known are left out.
         """
 
+    def newest_injection(self) -> int | None:
+        """Return when the newest injection in the store came, Unix milliseconds; 0 if there is none.
+
+        None where the store cannot tell at little cost.
+        """
+
     def put_waiting(self, events: Iterable[MessageEvent]) -> None:
         """Store events whose message is not known yet, durably. An event put again changes nothing."""
 

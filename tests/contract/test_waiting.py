@@ -52,6 +52,29 @@ def test_messages_of_one_name_come_newest_first(store: EventStore) -> None:
     assert [one.message_id[-1] for one in found] == [3, 4, 1, 2]
 
 
+def test_the_newest_injection_is_known_or_nothing_is_said(store: EventStore, sample: SampleRows) -> None:
+    """Engines that would have to look for it say None; none says that there is an older one."""
+    answers = []
+    for number, at in ((0, 0), (1, 5000), (2, -90_000_000), (3, 7000)):
+        if number:
+            store.add([*injected(injection(number, at)), *sample.hit()])
+        answers.append(store.newest_injection())
+    assert answers in ([None] * 4, [0, AT + 5000, AT + 5000, AT + 7000])
+
+
+@pytest.mark.parametrize("number", [3, 250])
+def test_what_waits_is_found_among_few_and_many(store: EventStore, number: int) -> None:
+    """Few are all read, many are asked for by name."""
+    several = [event(each, queue_id=f"Q{each}", message_id_header="") for each in range(number)]
+    store.put_waiting(several)
+    names = [name for each in several[1:3] for name in names_of(each)]
+    assert {each.id for each in store.waiting([*names, *map(queue, map(str, range(300)))])} == {
+        each.id for each in several[1:3]
+    }
+    store.drop_waiting([several[1], *(event(each, queue_id=f"R{each}") for each in range(300, 600))])
+    assert [each.id for each in store.waiting(names)] == [several[2].id]
+
+
 def test_a_message_without_names_is_found_by_none(store: EventStore) -> None:
     store.add(injected(injection(queue_id="", message_id_header="")))
     assert dict(store.injections([queue(""), header("")])) == {}

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engagement.events.model import Event, Hit
+from engagement.events import record as record_module
+from engagement.events.model import Event, Hit, MessageEvent
 from engagement.events.record import BadRecord, decode, encode
 from engagement.links.model import Kind
 from unit.event_samples import IDS, hit, injection
@@ -31,6 +32,34 @@ def test_any_text_survives(agent: str, subject: str) -> None:
     """Also lone surrogates, which stand for bytes that are no UTF-8."""
     for event in (hit(user_agent=agent), injection(subject=subject, context={"cust_a": agent})):
         assert decode(encode(event)) == event
+
+
+BOUNCE = MessageEvent(
+    "00000000-0000-7000-9000-000000000001", 1_793_001_722_000, "bounce", "mx1.example.org", "4XyZ12abcdz9s",
+    7, b"m" * 16, "<1@example.org>", "host said: 550", "550", "5.1.1", 10, 1200, 3, "192.0.2.1",
+    "mx.example.net", "203.0.113.9", "example.net", "esmtp", earlier=(("4Xy", 9),),
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_what_is_read_at_once_is_what_is_read_value_by_value(data: st.DataObject) -> None:
+    """Of records as they are written, and of ones with other bytes in them."""
+    events: tuple[Event, ...] = injection(context={"cust_a": "b"}), BOUNCE
+    record = bytearray(encode(data.draw(st.sampled_from(events))))
+    for place in data.draw(st.lists(st.integers(5, len(record) - 1), max_size=3)):
+        record[place] = data.draw(st.integers(0, 255) | st.sampled_from((0xC0, 0xC2, 0xC4, 0xCB, 0xD9, 0xED)))
+
+    def read() -> object:
+        try:
+            return decode(bytes(record))
+        except BadRecord as error:
+            return str(error)
+
+    at_once = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record_module, "_COMMON", {})
+        assert read() == at_once
 
 
 TEXTS = st.text(st.characters(codec=None), max_size=60) | st.sampled_from(

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engagement.events.ids import reported_id
 from engagement.events.model import Event, Injection, MessageEvent, MessageName, names_of, recipient_mark
@@ -210,6 +212,63 @@ def test_a_message_that_another_shipper_brings_meanwhile_is_found_at_once(
     matcher.done([match])
     assert shown(store) == [(event().id, "ida@example.net")]
     assert store.waiting(names_of(event())) == ()
+
+
+class Unaware(MemoryStore):
+    """A store that does not know how new its injections are."""
+
+    def newest_injection(self) -> int | None:
+        return None
+
+
+_SENT = st.lists(
+    st.builds(
+        lambda queue_id, name, at: injection(queue_id, f"{name}@example.net", at_ms=AT + at),
+        st.sampled_from(("AAAA1", "BBBB2", "")),
+        st.sampled_from(("ida", "bob")),
+        st.sampled_from((-8 * DAY_MS, -2000, -1000, 0, 1000, 61_000, 62_000)),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=200)
+@given(_SENT, _SENT, st.sampled_from(("AAAA1", "BBBB2", "")), st.sampled_from(("ida@example.net", "")))
+def test_of_a_batch_an_event_takes_the_message_that_the_store_would_have_named(
+    stored: list[Injection], sent: list[Injection], queue_id: str, recipient: str
+) -> None:
+    """That a look-up is spared changes nothing, whatever came earlier or later (`newest_injection`)."""
+
+    def match(knows: bool) -> list[tuple[str, str]]:
+        store = MemoryStore() if knows else Unaware()
+        store.add([row for each in stored for row in rows(each)])
+        found = MessageMatcher(store, b"", lambda: AT / 1000).matched(
+            [event(queue_id, recipient, message_id_header="<1@example.org>")], sent
+        )
+        return [(each.event.id, each.row.message_id) for each in found]
+
+    assert match(True) == match(False)
+
+
+def test_an_event_of_a_message_of_its_batch_asks_for_no_other(
+    store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(list(rows(injection("BBBB2", at_ms=AT - 1))))
+    requested: list[MessageName] = []
+
+    def injections(names: Iterable[MessageName]) -> dict[MessageName, tuple[Injection, ...]]:
+        requested.extend(names)
+        return {}
+
+    monkeypatch.setattr(store, "injections", injections)
+    matcher = MessageMatcher(store, b"", lambda: AT / 1000)
+    (match,) = matcher.matched([event()], [IDA])
+    assert (match.row.message_id, requested) == (IDA.message_id.hex(), [])
+    older = injection("CCCC3", at_ms=AT - 1)
+    assert [each.row.message_id for each in matcher.matched([event("CCCC3")], [older])] == [
+        older.message_id.hex()
+    ]
+    assert requested == list(names_of(event("CCCC3")))
 
 
 def test_a_store_that_fails_loses_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

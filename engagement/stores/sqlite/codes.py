@@ -77,4 +77,7 @@ def event_ref(at_ms: int, event_id: bytes) -> bytes:
 
 def event_key(event_id: str) -> bytes:
     """Return an event's id as its 16 bytes. Raises ValueError for a text that is no id."""
-    return UUID(event_id).bytes
+    digits = event_id.replace("-", "")
+    if len(digits) == 32 and digits.isalnum() and digits.isascii():
+        return bytes.fromhex(digits)
+    return UUID(event_id).bytes  # of the other forms that it knows

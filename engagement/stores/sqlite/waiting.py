@@ -11,12 +11,14 @@ from typing import Final
 
 from engagement.events.model import MessageEvent, MessageName, names_of
 from engagement.events.record import decode, encode
-from engagement.stores.sqlite.codes import event_key, hashed
+from engagement.stores.sqlite.codes import TYPE_CODES, event_key, hashed
 from engagement.stores.sqlite.connection import SqliteFile, in_transaction
+from engagement.stores.sqlite.reading import tenants
 
 _PUT: Final = "INSERT INTO waiting (event_id, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _PUT_NAME: Final = "INSERT INTO waiting_name (name, event_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_ANY: Final = "SELECT 1 FROM waiting LIMIT 1"
+_FIRST: Final = "SELECT event_id, record FROM waiting LIMIT ?"
+_FEW: Final = 200  # waiting events that are all read, if so many are asked for, as that is quicker
 NAMED: Final = """
 SELECT waiting.record FROM json_each(?) AS asked
 CROSS JOIN waiting_name ON waiting_name.name = asked.value
@@ -24,11 +26,24 @@ CROSS JOIN waiting ON waiting.event_id = waiting_name.event_id
 """
 _DROP: Final = "DELETE FROM waiting WHERE event_id = ?"
 _DROP_NAME: Final = "DELETE FROM waiting_name WHERE name = ? AND event_id = ?"
+_NEWEST: Final = f"""
+SELECT max(at_ms) FROM event INDEXED BY by_kind
+WHERE tenant = ? AND type = {TYPE_CODES["injection"]} AND class = 0
+"""  # noqa: S608 - a number of ours
 _OLD: Final = "SELECT record FROM waiting WHERE at_ms < ?"
 
 
 class WaitingEvents(SqliteFile):
     """The events of a file that wait for their message."""
+
+    def newest_injection(self) -> int | None:
+        """See the port."""
+
+        def newest(connection: sqlite3.Connection) -> int:
+            found = [connection.execute(_NEWEST, (number,)).fetchone()[0] for number in tenants(connection)]
+            return max((at_ms for at_ms in found if at_ms is not None), default=0)
+
+        return self._do(newest, 0)
 
     def put_waiting(self, events: Iterable[MessageEvent]) -> None:
         """See the port."""
@@ -43,12 +58,14 @@ class WaitingEvents(SqliteFile):
             self._do(lambda connection: in_transaction(connection, put), None)
 
     def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
-        """See the port. Nearly always nothing waits at all: then no name is looked at."""
+        """See the port. Nearly always few wait or none: then no name is asked for."""
         requested = set(names)
 
         def named(connection: sqlite3.Connection) -> list[tuple[bytes]]:
-            if connection.execute(_ANY).fetchone() is None:
-                return []
+            most = min(_FEW, len(requested))
+            first = connection.execute(_FIRST, (most,)).fetchall()
+            if len(first) < most:
+                return [(record,) for _, record in first]
             hashes = json.dumps(sorted({hashed(*name) for name in requested}))
             return connection.execute(NAMED, (hashes,)).fetchall()
 
@@ -76,6 +93,10 @@ class WaitingEvents(SqliteFile):
 
 
 def _drop(connection: sqlite3.Connection, events: list[MessageEvent]) -> int:
+    most = min(_FEW, len(events))
+    first = {event_id for event_id, _ in connection.execute(_FIRST, (most,))}
+    if len(first) < most:
+        events = [event for event in events if event_key(event.id) in first]
     connection.executemany(_DROP_NAME, _names(events))
     return max(0, connection.executemany(_DROP, [(event_key(event.id),) for event in events]).rowcount)
 

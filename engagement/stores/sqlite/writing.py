@@ -86,7 +86,7 @@ def add(
 def store(connection: sqlite3.Connection, portion: Portion) -> None:
     """Write what a portion has beside its events."""
     connection.executemany(ADD_BODY, portion.bodies)
-    connection.executemany(ADD_LOOKUP, portion.lookups)
+    connection.executemany(ADD_LOOKUP, sorted(portion.lookups))  # hashes: neighbours in the tree together
     connection.executemany(
         KEEP_MESSAGE,
         [known.values(message) for message, known in portion.messages.items() if known.is_to_be_written],
