@@ -29,8 +29,8 @@ PARAMETERS = (
 def several(encoding: str = "quoted-printable") -> tuple[Field, bytes]:
     """The type and body of a mail with a text, an AMP and an HTML part."""
     pieces = []
-    for kind, content, plain in PARAMETERS:
-        used = encoding if kind == "text/html" else plain
+    for kind, content, default in PARAMETERS:
+        used = encoding if kind == "text/html" else default
         coded = content
         if used == "quoted-printable":
             coded = quopri.encodestring(content).replace(b"\n", b"\r\n").replace(b"\r\r", b"\r")

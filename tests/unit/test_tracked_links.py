@@ -18,10 +18,10 @@ from hop_mail import FIELDS, RING, Mail, api, applied, mail, site
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Plan
 
-KEPT = "keep_html_days = 30"
+WITH_COPIES = "keep_html_days = 30"
 
 
-def a_mail(*fields: Field, options: str = KEPT, ring: Ring = RING, encoding: str = "") -> Mail:
+def a_mail(*fields: Field, options: str = WITH_COPIES, ring: Ring = RING, encoding: str = "") -> Mail:
     where = site(options=f"{options} click_tracking_scheme = https", ring=ring, added="shared")
     made = mail(where, *fields, body=HTML, recipients=("ann@example.net",))
     if encoding:
@@ -75,14 +75,14 @@ def test_addresses_are_those_of_the_mail(encoding: str, fields: tuple[Field, ...
 
 
 def test_a_long_link_goes_without_its_metadata() -> None:
-    under_way = a_mail(LONG, options=f"{KEPT} max_metadata_len = 4000")
+    under_way = a_mail(LONG, options=f"{WITH_COPIES} max_metadata_len = 4000")
     body, record = sent(under_way)
     assert len(record.metadata) > 800
     same(body, record)
 
 
 def test_each_recipient_has_their_own() -> None:
-    under_way = mail(site(options=KEPT), LABELS, body=HTML).queued()
+    under_way = mail(site(options=WITH_COPIES), LABELS, body=HTML).queued()
     seen = set[str]()
     for recipient in ("ann@example.net", "bob@example.net"):
         body, record = sent(under_way.hop(recipient))
@@ -93,7 +93,7 @@ def test_each_recipient_has_their_own() -> None:
 
 
 def test_recipients_of_one_copy_share_theirs() -> None:
-    under_way = mail(site("shared", options=KEPT), LABELS, body=HTML)
+    under_way = mail(site("shared", options=WITH_COPIES), LABELS, body=HTML)
     body, record = sent(under_way)
     assert len(delivered(body)) == 4
     same(body, record)
@@ -144,8 +144,8 @@ def test_without_its_key_a_message_has_none() -> None:
     ("options", "top", "header"),
     [
         ("", "", {}),
-        (KEPT, "privacy { mode = aggregate }", {}),
-        (KEPT, "", {"options": {"transactional": True}}),
+        (WITH_COPIES, "privacy { mode = aggregate }", {}),
+        (WITH_COPIES, "", {"options": {"transactional": True}}),
     ],
 )
 def test_nothing_is_kept_where_no_copy_may_be(options: str, top: str, header: dict[str, object]) -> None:

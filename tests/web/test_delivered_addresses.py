@@ -74,8 +74,8 @@ class Programs:
     ) -> bytes:
         """Send a mail through the filter, and its record to the store; return what is delivered."""
         kind, body = several("quoted-printable")
-        told = (("Date", DATE), ("Subject", "Autumn"), ("Message-ID", f"<{number}@example.org>"))
-        fields = (kind, *(Field(name, f" {value}".encode()) for name, value in told), api(**labels))
+        values = (("Date", DATE), ("Subject", "Autumn"), ("Message-ID", f"<{number}@example.org>"))
+        fields = (kind, *(Field(name, f" {value}".encode()) for name, value in values), api(**labels))
         message = Message(fields, body)
         worker = WorkerServices(
             self.settings, None, RingFile(self.folder / "keys"), Counters.create(1).row(0)
@@ -129,9 +129,9 @@ class Programs:
 def in_mail(body: bytes, ring: Ring) -> tuple[str, dict[tuple[str, str, str], tuple[str, str]]]:
     """The id of a delivered message, and its links as the page is to tell them."""
     found: Mapping[Place, tuple[str, str]] = delivered(body + quopri.decodestring(body), ring)
-    told = {(PARTS[at.part], str(at.ordinal + 1), at.name): both for at, both in found.items()}
-    assert {part for part, _, _ in told} == {"HTML", "Text", "AMP"}
-    return message_of(body, ring), told
+    links = {(PARTS[at.part], str(at.ordinal + 1), at.name): both for at, both in found.items()}
+    assert {part for part, _, _ in links} == {"HTML", "Text", "AMP"}
+    return message_of(body, ring), links
 
 
 def message_of(body: bytes, ring: Ring) -> str:
@@ -185,11 +185,11 @@ def test_where_it_cannot_be_computed_words_say_so(tmp_path: Path) -> None:
     keys = programs.folder / "keys"
     whole = keys.read_bytes()
     edit_ring(keys, lambda ring: ring.rotated(b"n" * 32, 2).revoked(7))
-    words = {address for _, address in programs.addresses(message).values()}
-    assert words == {"not known: its key is not in the key ring"}
+    texts = {address for _, address in programs.addresses(message).values()}
+    assert texts == {"not known: its key is not in the key ring"}
     keys.unlink()
-    words = {address for _, address in programs.addresses(message).values()}
-    assert words == {"not known: this program may not read the key ring"}
+    texts = {address for _, address in programs.addresses(message).values()}
+    assert texts == {"not known: this program may not read the key ring"}
     keys.write_bytes(whole)
     keys.chmod(0o600)
     assert programs.addresses(message) == there

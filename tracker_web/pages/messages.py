@@ -99,18 +99,18 @@ def _links_of(taken: Fields, events: list[Fields]) -> tuple[Table, int]:
     StoreError.
     """
     clicked = {link_of(fields) for fields in events if fields["type"] in CLICKS}
-    kept: tuple[HtmlCopy, ...] = ()
+    stored: tuple[HtmlCopy, ...] = ()
     with suppress(RegistryError):  # what happened is shown without it
-        kept = CopyBook(site.registry()).of_campaign(
+        stored = CopyBook(site.registry()).of_campaign(
             str(taken.get("campaign_id", "")), site.tenant(), site.now_ms()
         )
     copies = []
-    for copy in kept:
+    for copy in stored:
         links = [(link.ordinal, link.name, link.target) for link in copy.links]
         if copy.subject == taken.get("subject", "") and clicked <= {link[:2] for link in links}:
             copies.append(links)
     seen = site.recipients_are_seen()
-    tracked = delivered_links(taken, events, kept) if seen else None
+    tracked = delivered_links(taken, events, stored) if seen else None
     # Of several forms none is surely this message's.
     table = message_links(copies[0] if len(copies) == 1 else (), events, tracked, with_addresses=seen)
     shown = len(table.rows) - len(tracked.targets) if tracked else 0
