@@ -7,12 +7,12 @@ says is hearsay until the message it names is found. Invariant: any octets are a
 """
 
 import re
-from base64 import decodebytes
 from collections.abc import Iterator
+from copy import copy
 from email import message_from_bytes, policy
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
-from quopri import decodestring
 from typing import Final, NamedTuple
 
 from engagement.bounces.classes import shipped
@@ -24,8 +24,18 @@ _MOST: Final = 1000  # recipients of one report: anybody can send one, and each 
 _LONGEST: Final = 998  # characters of a Message-ID, which stands in one line (RFC 5322 2.1.1)
 _MARK: Final = re.compile(r"\s*([0-9a-f]{32}) [^\s]{1,40} [0-9a-f]{32}\s*")
 _VERP: Final = re.compile(r"[^+=\s]{1,64}[+-](?P<local>[^\s=]{1,64})=(?P<domain>[^\s=@]{1,255})@")
-_ENCODINGS: Final = {"base64": decodebytes, "quoted-printable": decodestring}
+_FIELDS: Final = BytesHeaderParser(policy=policy.compat32)
+_NAMING: Final = frozenset({"final-recipient", "original-recipient", "feedback-type"})
 _LONGEST_WAY_MS: Final = 7 * 86_400_000  # of a report; queues give up after five days
+
+
+class _Part(Message):
+    """A mail or a part of it. What is a message in it stays octets: the parser decodes none of those."""
+
+    def get_content_type(self) -> str:
+        """Return the type by which the parser reads on."""
+        kind = super().get_content_type()
+        return "text/plain" if kind.startswith("message/") else kind
 
 
 class Returned(NamedTuple):
@@ -51,7 +61,7 @@ class _About(NamedTuple):
 def read(data: bytes, now_ms: int) -> Returned:
     """Return what a mail says. now_ms: Unix milliseconds."""
     try:
-        return _read(message_from_bytes(data, policy=policy.compat32), now_ms)
+        return _read(message_from_bytes(data, _Part, policy=policy.compat32), now_ms)
     except Exception as error:  # noqa: BLE001 - the standard library's parser raises of many kinds on odd mail
         return Returned((), f"it cannot be read ({type(error).__name__})")
 
@@ -60,7 +70,7 @@ def _read(mail: Message, now_ms: int) -> Returned:
     kind = str(mail.get_param("report-type", "")).lower()
     if mail.get_content_type() != "multipart/report":
         return Returned((), "neither a bounce (RFC 3464) nor a complaint (RFC 5965)")
-    parts = {part.get_content_type(): part for part in reversed(_parts(mail))}
+    parts = {Message.get_content_type(part): part for part in reversed(_parts(mail))}
     about = _about(parts, mail, now_ms)
     if "message/feedback-report" in parts:
         return _complaint(parts["message/feedback-report"], about)
@@ -78,7 +88,7 @@ def _parts(mail: Message) -> list[Message]:
 
 def _bounce(status: Message, about: _About) -> Returned:
     events = []
-    for fields in _blocks(status):
+    for fields in _groups(status):
         recipient = _address(fields.get("Original-Recipient") or fields.get("Final-Recipient") or "")
         action = str(fields.get("Action", "")).strip().lower()
         if not recipient or action != "failed":
@@ -102,7 +112,7 @@ def _bounce(status: Message, about: _About) -> Returned:
 
 
 def _complaint(report: Message, about: _About) -> Returned:
-    (fields, *_) = (*_blocks(report), Message())
+    (fields, *_) = (*_groups(report), Message())
     kind = _text(fields.get("Feedback-Type", "")).lower()
     if not kind:
         return Returned((), "a feedback report without its type")
@@ -163,33 +173,22 @@ def _moment(mail: Message, now_ms: int) -> int:
 
 def _brought(part: Message) -> Message:
     """Return the fields of the mail in a part."""
-    inner = _inner(part)
-    if inner and not _is_encoded(part):
-        return inner[0]
-    return message_from_bytes(_octets(part), policy=policy.compat32)
+    found = [_FIELDS.parsebytes(octets) for octets in _readings(part)]
+    return next((each for each in found if "Message-ID" in each), found[0])
 
 
-def _inner(part: Message) -> list[Message]:
-    """Return the messages that the parser has made of a part of type message/*."""
-    payload = part.get_payload()
-    return [each for each in payload if isinstance(each, Message)] if isinstance(payload, list) else []
+def _readings(part: Message) -> tuple[bytes, ...]:
+    """Return what a part may hold: with its transfer encoding undone and, where it has one, as it stands.
 
-
-def _is_encoded(part: Message) -> bool:
-    return _text(part.get("Content-Transfer-Encoding", "")).lower() in _ENCODINGS
-
-
-def _octets(part: Message) -> bytes:
-    """Return what a part holds: message/global and the like may be encoded (RFC 6533 4), unlike others.
-
-    The parser has read that as a message all the same, and decodes no part that it did so with.
+    The likelier first: what is message/global* or text may be encoded (RFC 6533 4), other messages may not
+    (RFC 2046 5.2.1), so that their label is wrong more often than not.
     """
-    inner = _inner(part)
-    if not inner:
-        data = part.get_payload(decode=True)
-        return data if isinstance(data, bytes) else b""
-    data = b"\n\n".join(each.as_bytes().strip(b"\r\n") for each in inner)
-    return _ENCODINGS[_text(part["Content-Transfer-Encoding"]).lower()](data) if _is_encoded(part) else data
+    as_it_stands = copy(part)
+    del as_it_stands["Content-Transfer-Encoding"]
+    raw, decoded = (each.get_payload(decode=True) for each in (as_it_stands, part))
+    found = tuple(each for each in (raw, decoded) if isinstance(each, bytes)) or (b"",)
+    kind = Message.get_content_type(part)
+    return found if kind.startswith("message/") and not kind.startswith("message/global") else found[::-1]
 
 
 def _verp(mail: Message) -> str:
@@ -201,14 +200,20 @@ def _verp(mail: Message) -> str:
     return ""
 
 
-def _blocks(status: Message) -> Iterator[Message]:
-    """Yield the groups of fields of a report (RFC 3464 2.1)."""
-    if status.get_content_type() == "message/delivery-status" and not _is_encoded(status):
-        yield from _inner(status)  # of this type alone the parser makes one of each group
-        return
-    for block in re.split(rb"\r?\n(?:\r?\n)+", _octets(status)):
-        if block.strip():
-            yield message_from_bytes(block.lstrip(b"\r\n"), policy=policy.compat32)
+def _groups(status: Message) -> list[Message]:
+    """Return the groups of fields of a report (RFC 3464 2.1, RFC 5965 3.1)."""
+    found = [list(_groups_of(octets)) for octets in _readings(status)]
+
+    def names_somebody(groups: list[Message]) -> bool:
+        return any(not _NAMING.isdisjoint(map(str.lower, group)) for group in groups)
+
+    return next(filter(names_somebody, found), found[0])
+
+
+def _groups_of(octets: bytes) -> Iterator[Message]:
+    for group in re.split(rb"\r?\n(?:\r?\n)+", octets, maxsplit=2 * _MOST):
+        if group.strip():
+            yield _FIELDS.parsebytes(group.lstrip(b"\r\n"))
 
 
 def _address(text: str) -> str:

@@ -5,7 +5,7 @@ class in `model`, which is the only place that lists them. A version is read for
 at the end.
 
     hits        version 1: 12 values   2: and hits   3: 12 and signals   4: 12, signals and hits
-    injections  version 1: 22 values   2: 28   3: and clicks_without_metadata   4: and marks of links
+    injections  version 1: 22 values   2: 29   3: and clicks_without_metadata   4: and marks of links
     message events  version 1: all
 
 Invariant: reading is strict. What `encode` cannot have written is `BadRecord`.
@@ -25,6 +25,7 @@ from msgspec.structs import astuple, replace
 
 from engagement.events.ids import is_event_id
 from engagement.events.model import Event, Hit, Injection, MessageEvent
+from engagement.links.marks import SIZE as MARK_SIZE
 
 _HIT: Final = 1
 _INJECTION: Final = 2
@@ -209,7 +210,12 @@ def _sound_injection(injection: Injection, version: int) -> Injection:
         or (version < 4 and (version == 3) != injection.clicks_without_metadata)
     ):
         raise BadRecord("number out of range")
-    if version == 4 and not (0 < injection.link_key <= _MAX_MARK and injection.link_marks):
+    if version == 4 and not (
+        0 < injection.link_key <= _MAX_MARK
+        and injection.link_expiry >= 0
+        and injection.link_marks
+        and not len(injection.link_marks) % MARK_SIZE
+    ):
         raise BadRecord("marks of links without a key, or none")
     if injection.recipient_mark > _MAX_MARK:
         raise BadRecord("number out of range")

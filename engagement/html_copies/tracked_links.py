@@ -18,7 +18,7 @@ from engagement.links.marks import SIZE, mark
 from engagement.links.model import RAW_URL, Identity, Kind, Link
 from engagement.links.token import CannotSeal, CopySealer, copy_sealer
 
-_MOST_SEALED: Final = 6_000  # tokens of one answer: some 50 ms where no mark is found
+_MOST_SEALED: Final = 6_000  # addresses of one answer: some 50 ms where no mark is found
 _PARTS: Final = ("html", "text", "amp")
 _WITHOUT: Final = ("a",)
 
@@ -69,14 +69,15 @@ def tracked_links(injection: Injection | None, known: Iterable[Link], ring: Ring
     found = TrackedLinks({}, {}, injection.links)
     starts = [f"{injection.link_base}/f/{each}/".encode("latin-1") for each in _WITHOUT + injection.sublinks]
     sealers = _sealers(key, injection)
-    for _, link in zip(range(_MOST_SEALED // len(sealers)), _tries(list(known), len(left)), strict=False):
+    most = _MOST_SEALED // max(1, len(sealers) * len(starts))
+    for _, link in zip(range(most), _tries(list(known), len(left)), strict=False):
         place = Place(link.part, link.ordinal, link.name or RAW_URL)
         if place in found.targets:
             continue
         for url in _urls(link, sealers, starts):
             if (of := mark(url)) in left:
                 left.remove(of)
-                found.targets[place] = link.target.decode("latin-1")
+                found.targets[place] = link.target.decode("utf-8", "replace")  # as events have it
                 found.addresses[place] = url.decode("latin-1")
                 break
         if not left:

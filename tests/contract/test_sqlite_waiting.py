@@ -40,8 +40,13 @@ def test_where_nothing_waits_one_statement_says_so(store: SqliteStore) -> None:
 def test_where_something_waits_all_names_are_asked_at_once(store: SqliteStore) -> None:
     one, other, third = event(1), event(2, queue_id="q7"), event(3, queue_id="x", message_id_header="<x>")
     store.put_waiting([one, other, third])
+    requested = [*NAMES, header("<1@example.org>")]
     with statements(store) as seen:
-        assert set(store.waiting([*NAMES, header("<1@example.org>")])) == {one, other}
+        assert set(store.waiting(requested)) == {one, other}
+    assert len(seen) == 1, "few are read whole"
+    store.put_waiting(event(number, queue_id="z", message_id_header="<z>") for number in range(10, 300))
+    with statements(store) as seen:
+        assert set(store.waiting(requested)) == {one, other}
     assert len(seen) == 2
 
 
@@ -53,3 +58,15 @@ def test_names_are_looked_up_in_their_order_of_keys(store: SqliteStore) -> None:
         "SEARCH waiting_name USING PRIMARY KEY (name=?)",
         "SEARCH waiting USING PRIMARY KEY (event_id=?)",
     ]
+
+
+def test_an_event_that_cannot_be_read_holds_up_no_other(store: SqliteStore) -> None:
+    """Damaged, or of a newer program: it stays, and what comes is carried."""
+    one = event(1)
+    store.put_waiting([one])
+    assert store._connection is not None
+    store._connection.execute("INSERT INTO waiting VALUES (x'00', 1, x'93ff')")
+    assert store.waiting([*NAMES, header("<1@example.org>")]) == (one,)
+    store.drop_waiting([one])
+    assert store.waiting(NAMES) == ()
+    assert store.sweep_waiting(1 << 50) == 0

@@ -1,18 +1,13 @@
 """Faults of mail, logs and links that no other test noticed when they were put in (tests/mutation)."""
 
-import base64
 import os
-import quopri
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engagement import objections
-from engagement.bounces.returned import read
-from engagement.events.model import recipient_mark
 from engagement.links.described import describe
 from engagement.links.keys import Ring
 from engagement.links.model import Identity, Kind, Link
@@ -79,38 +74,6 @@ def test_a_script_sleeps_as_long_as_it_says() -> None:
     begin = time.monotonic()
     run(load("msys.sleep(0.1)"))
     assert time.monotonic() - begin >= 0.1
-
-
-STATUS = (
-    b"Reporting-MTA: dns; mx.example.net\r\n\r\n"
-    b"Final-Recipient: rfc822; ida@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n"
-    b"Final-Recipient: rfc822; tom@example.net\r\nAction: failed\r\nStatus: 5.2.2\r\n"
-)
-
-
-@pytest.mark.parametrize("name", [b"delivery-status", b"global-delivery-status"])
-@pytest.mark.parametrize(
-    ("encoding", "encode"),
-    [(b"7bit", bytes), (b"base64", base64.encodebytes), (b"quoted-printable", quopri.encodestring)],
-)
-def test_a_report_is_read_in_every_transfer_encoding(
-    name: bytes, encoding: bytes, encode: Callable[[bytes], bytes]
-) -> None:
-    """RFC 6533 4: what is message/global-* may be encoded, unlike other messages in a message."""
-    mail = (
-        b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
-        b"--b\r\nContent-Type: text/plain\r\n\r\nno\r\n"
-        b"--b\r\nContent-Type: message/" + name + b"\r\nContent-Transfer-Encoding: " + encoding + b"\r\n\r\n"
-        + encode(STATUS)
-        + b"\r\n--b\r\nContent-Type: message/global-headers\r\n"
-        + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n"
-        + encode(b"Message-ID: <1@example.org>\r\n") + b"\r\n--b--\r\n"
-    )  # fmt: skip
-    events = read(mail, 1_795_946_400_000).events
-    assert [(each.message_id_header, each.enhanced_code, each.recipient_mark) for each in events] == [
-        ("<1@example.org>", "5.1.1", recipient_mark("", "", "ida@example.net")),
-        ("<1@example.org>", "5.2.2", recipient_mark("", "", "tom@example.net")),
-    ]
 
 
 def test_the_first_links_ordinal_is_told() -> None:

@@ -15,11 +15,12 @@ from engagement.html_copies.tracked_links import TrackedLinks, tracked_links
 from engagement.links.keys import Ring, RingError
 from engagement.links.model import Link
 from engagement.links.ring_file import load_ring
-from engagement.stores.port import Query, StoreError
+from engagement.stores.port import Query, StoreError, UnsupportedQueryError
 from tracker_web.pages import site
 from tracker_web.pages.content.newest import place_of
 from tracker_web.pages.content.people import CLICKS
 
+_NEAR_MS = 3 * 86_400_000  # a campaign is sent, and mostly read, within days
 _CLICKS_OF_OTHERS = 200  # newest ones of the campaign: some milliseconds; a link that nobody clicked is none
 
 
@@ -39,11 +40,17 @@ def delivered_links(
     known = _clicked(events) + [link for copy in copies for link in _of_copy(copy, ring)]
     found = tracked_links(injection, known, ring)
     campaign = str(taken.get("campaign_id", ""))
-    if found.why is None and found.left and campaign:
+    if injection is not None and found.why is None and found.left and campaign:
         query = Query(
-            tenant=site.tenant(), campaigns=(campaign,), types=CLICKS, expired=True, limit=_CLICKS_OF_OTHERS
+            tenant=site.tenant(),
+            campaigns=(campaign,),
+            types=CLICKS,
+            expired=True,
+            from_ms=injection.at_ms - _NEAR_MS,
+            to_ms=injection.at_ms + _NEAR_MS,
+            limit=_CLICKS_OF_OTHERS,
         )
-        with suppress(StoreError):
+        with suppress(StoreError, UnsupportedQueryError):
             known += _clicked(site.store().find(query))
         found = tracked_links(injection, list(dict.fromkeys(known)), ring)
     return found
@@ -56,10 +63,11 @@ def _injection(taken: Fields) -> Injection | None:
         names.append(MessageName("queue_id", str(taken.get("node_name", "")), queue_id))
     if header := str(taken.get("x_message_id_header", "")):
         names.append(MessageName("message_id_header", "", header))
-    for found in site.store().injections(names).values():
-        for each in found:
-            if each.message_id.hex() == taken.get("message_id"):
-                return each
+    for name in names:  # one after the other: a list's mail to all its readers has one Message-ID
+        for found in site.store().injections([name]).values():
+            for each in found:
+                if each.message_id.hex() == taken.get("message_id"):
+                    return each
     return None
 
 

@@ -194,7 +194,7 @@ class Finder(ByMessage):
         if not indexed:
             return []
         to_ms = indexed if query.to_ms is None else min(query.to_ms, indexed)
-        old = self.times.newest_first(replace(query, to_ms=to_ms, cursor=""), None, PAGE)
+        old = self.times.newest_first(replace(query, to_ms=to_ms, cursor="", sending_domains=()), None, PAGE)
         return list(dict.fromkeys(slim.message for slim in old))
 
     def messages_of_ids(self, query: Query) -> list[bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from engagement.events.model import MessageEvent, MessageName, names_of
-from engagement.events.record import decode, encode
+from engagement.events.record import BadRecord, decode, encode
 from engagement.stores.sqlite.codes import TYPE_CODES, event_key, hashed
 from engagement.stores.sqlite.connection import SqliteFile, in_transaction
 from engagement.stores.sqlite.reading import tenants
@@ -71,8 +71,8 @@ class WaitingEvents(SqliteFile):
 
         found: dict[str, MessageEvent] = {}
         for (record,) in self._do(named, []) if requested else ():
-            event = decode(record)
-            if isinstance(event, MessageEvent) and not requested.isdisjoint(names_of(event)):
+            event = _decoded(record)
+            if event is not None and not requested.isdisjoint(names_of(event)):
                 found[event.id] = event
         return tuple(found.values())
 
@@ -86,10 +86,19 @@ class WaitingEvents(SqliteFile):
         """See the port."""
 
         def sweep(connection: sqlite3.Connection) -> int:
-            old = [decode(record) for (record,) in connection.execute(_OLD, (before_ms,))]
-            return _drop(connection, [event for event in old if isinstance(event, MessageEvent)])
+            old = [_decoded(record) for (record,) in connection.execute(_OLD, (before_ms,))]
+            return _drop(connection, [event for event in old if event is not None])
 
         return self._do(lambda connection: in_transaction(connection, sweep), 0)
+
+
+def _decoded(record: bytes) -> MessageEvent | None:
+    """Return a waiting event, None for what only a newer program can read, or none."""
+    try:
+        event = decode(record)
+    except BadRecord:
+        return None
+    return event if isinstance(event, MessageEvent) else None
 
 
 def _drop(connection: sqlite3.Connection, events: list[MessageEvent]) -> int:

@@ -12,6 +12,13 @@ from engagement.links.keys import Key
 from engagement.links.marks import base_and_sublinks, marks
 from smtpapi.model.edit import Edit
 
+NO_LINK_FACTS: Final[dict[str, Any]] = {
+    "link_base": "",
+    "link_key": 0,
+    "link_expiry": 0,
+    "sublinks": (),
+    "link_marks": b"",
+}
 _SOFT_BREAK: Final = re.compile(rb"=\r?\n")
 
 

@@ -24,7 +24,7 @@ from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Why
 from smtpapi.pipeline import list_unsubscribe
 from smtpapi.pipeline.injection import CopyFacts, describe
-from smtpapi.pipeline.link_marks import link_facts
+from smtpapi.pipeline.link_marks import NO_LINK_FACTS, link_facts
 from smtpapi.pipeline.recipients import RecipientDecision
 from smtpapi.pipeline.site import Site
 from smtpapi.request.copies import Role
@@ -268,6 +268,8 @@ class CopyTracking:
                 shared[id(decision)] = record
             else:
                 record = first._replace(**own._asdict())
+            if role is Role.ARCHIVE and record.link_marks:  # its links are the original recipient's
+                record = record._replace(**NO_LINK_FACTS)
             records.append(record)
         return tuple(records)
 
