@@ -48,3 +48,9 @@ def test_variables_that_change_afterwards_are_asked_anew() -> None:
     memory.decide(options, NOTHING, context)
     context["smtpapi_campaign_id"] = "second"
     assert memory.decide(options, NOTHING, context) == decide(options, _WIDE, NOTHING, context)
+
+
+def test_what_is_asked_again_in_other_words_is_not_decided_again() -> None:
+    options, memory = _options(""), LastDecision(_WIDE)
+    first = memory.decide(options, XMsysApi(True, "spring"), {"smtpapi_campaign_id": "x"})
+    assert memory.decide(options, XMsysApi(True, "spring"), {"smtpapi_campaign_id": "x"}) is first

@@ -17,6 +17,7 @@ from engagement.maillogs import postfix
 from engagement.maillogs.facts import Attempt
 from engagement.spool import write
 from engagement.spool.write import SpoolWriter
+from engagement.stores.sqlite.codes import event_key
 from engagement.suppression.model import Entry, MailKind, Source
 from engagement.suppression.snapshot import EMPTY, hash_of
 from hop_mail import CLIENT, HOP, NOW, TO
@@ -157,3 +158,12 @@ def test_mail_of_this_host_and_of_the_hop_is_not_refused_at_rcpt(mode: str, clie
 
     assert refused(CLIENT)
     assert not refused(client)
+
+
+def test_an_events_id_is_read_in_each_form_that_a_uuid_has() -> None:
+    text = "0193a1e0-0000-7000-8000-000000000000"
+    whole = bytes.fromhex(text.replace("-", ""))
+    for form in (text, text.upper(), text.replace("-", ""), f"{{{text}}}", f"urn:uuid:{text}"):
+        assert event_key(form) == whole
+    with pytest.raises(ValueError, match="UUID"):
+        event_key("0193a1e0")
