@@ -118,6 +118,8 @@ def _undone(before: str, after: str, replaced: list[Replaced]) -> tuple[str, str
                 break
             news.append(after[there : put[0]])
             there = put[1]
+            if after[there:] == "\n" and after.endswith("\n", 0, put[0]):
+                there += 1  # the last line of a mail is a pixel without an end, which the reader gives it
             continue
         if (was := _first(before, here, one.old)) is None:
             break

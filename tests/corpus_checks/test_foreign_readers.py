@@ -22,6 +22,7 @@ import pytest
 import fidelity
 import odd_mime
 import odd_real_mails
+from foreign_readers import Replaced, differences
 from golden_cases import cases, run
 
 ALL = int(os.environ.get("ODD_MAILS", "50000"))
@@ -97,3 +98,16 @@ def test_h2_golden_messages_are_read_alike_by_two_foreign_readers(tmp_path: Path
         (tmp_path / "out" / case.name).write_bytes(ran.out)
         reports[case.name] = ran.report
     assert list(fidelity.foreign(tmp_path, reports)) == []
+
+
+def test_the_end_that_a_reader_gives_the_last_line_is_no_difference() -> None:
+    """Where a mail's last line is a pixel, as its last boundary is broken and its HTML goes on to the end."""
+    leaf = {"place": ".0", "type": "text/html", "name": "", "text": "x</center>\n"}
+    pixel = [Replaced("1", "pixel", "", "<img>")]
+
+    def found(text: str) -> list[str]:
+        return list(differences({"reader": [leaf]}, {"reader": [{**leaf, "text": text}]}, pixel))
+
+    assert found("x</center>\n<img>\n") == found("x</center>\n<img>") == []
+    assert found("x</center>\n<img>\n\n")
+    assert found("x</center>\n<img>\nx")
