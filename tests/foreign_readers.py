@@ -84,10 +84,11 @@ def _leaf(old: Leaf, new: Leaf, replaced: list[Replaced]) -> Iterator[str]:
         yield f"{_short(old)}, then {_short(new)}"
     elif description in old:
         numbers = _section(old["place"])
-        before, after = _undone(
-            old[description], new[description], [one for one in replaced if one.section == numbers]
-        )
-        if before != after:
+        own = [one for one in replaced if one.section == numbers]
+        before, after = _undone(old[description], new[description], own)
+        # The last line of a mail may be a pixel without an end, which a reader gives it.
+        ends = own and own[-1].kind == "pixel" and new[description].endswith(own[-1].new + "\n")
+        if before != after and not (ends and after == before + "\n"):
             at = next(
                 (n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b),
                 min(len(before), len(after)),
@@ -118,8 +119,6 @@ def _undone(before: str, after: str, replaced: list[Replaced]) -> tuple[str, str
                 break
             news.append(after[there : put[0]])
             there = put[1]
-            if after[there:] == "\n" and after.endswith("\n", 0, put[0]):
-                there += 1  # the last line of a mail is a pixel without an end, which the reader gives it
             continue
         if (was := _first(before, here, one.old)) is None:
             break
