@@ -208,6 +208,32 @@ def test_contradicting_fields_are_ambiguous(fields: list[str]) -> None:
     assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", *fields, "", "x") is Why.AMBIGUOUS_MIME
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipa\\rt/alternative",
+        "te(a)xt/html",
+        "t e x t/html",
+        "text\x01/plain",
+        "mess\\age/rfc822",
+        '"text"/html',
+    ],
+)
+def test_a_type_that_some_program_may_read_as_ours_is_ambiguous(kind: str) -> None:
+    fields = f"Content-Type: {kind}; boundary=c", "", "x"
+    assert why(*fields) is Why.AMBIGUOUS_MIME
+    assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", *fields) is Why.AMBIGUOUS_MIME
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029"])
+def test_a_line_end_of_javascript_in_a_header_is_ambiguous(end: str) -> None:
+    """mailparser sees no type in this Content-Type, and a field may begin there for a program like it."""
+    fields = f"Content-Type: text/html; cha{end}rset=utf-8", "", "x"
+    assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", *fields) is Why.AMBIGUOUS_MIME
+    assert why(*fields) is Why.AMBIGUOUS_MIME
+    assert bodies(message(f"Subject: a{end}b", "Content-Type: text/html", "", "x"))[0][1] == "text/html"
+
+
 def test_same_content_type_twice_is_clear() -> None:
     assert (
         bodies(message("Content-Type: text/html", "content-type:  TEXT/HTML", "", "x"))[0][1] == "text/html"

@@ -25,6 +25,8 @@ _HARMLESS = re.compile(rb"(?i)(?:(?!charset|boundary)[^\"\\()\0-\x08\x0a-\x1f\x7
 _BLANK_LINE = re.compile(rb"\n[ \t]+\r?(?:\n|\Z)")
 _BLANK_BEFORE_COLON = re.compile(rb"(?i)(?:\A|\n)content-[!-9;-~]*+[ \t]++:")
 _CONTROLS = bytes((0, 11, 12))  # NUL; VT and FF, which some programs take for line ends or blanks
+# U+2028 and U+2029, where "." and "$" of JavaScript's expressions end.
+_SCRIPT_LINE_ENDS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 _CACHED_SIZE = 200  # bytes of a value, as in `fields`
 
 
@@ -43,7 +45,14 @@ def part_block(text: bytes) -> bool:
 
     In such a header some programs take a folded line of blanks for the end.
     """
+    if has_script_line_end(text):
+        return False
     return message_block(text) and not ((b"\n " in text or b"\n\t" in text) and _BLANK_LINE.search(text))
+
+
+def has_script_line_end(text: bytes) -> bool:
+    """Return whether a header holds what ends a line in JavaScript: its readers see less of such a field."""
+    return b"\xe2\x80" in text and any(end in text for end in _SCRIPT_LINE_ENDS)
 
 
 def media_type(value: bytes) -> bool:

@@ -18,8 +18,10 @@ MAX_VALUE: Final = 8192
 IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
 EDITED: Final = frozenset({"text/html", "text/plain", "text/x-amp-html"})
 _READ = frozenset({"content-type", "content-transfer-encoding", "content-disposition"})
-# Some program may take a type with one of these in it for a type that we read.
+# Some program may take a type with one of these in it for a type that we read; also after it has taken out
+# backslashes, comments, blanks or control characters: mailparser reads `multipa\rt` as multipart.
 _LIKE_OURS = re.compile(rb"(?i)text|html|multipart|message")
+_NO_LETTERS = re.compile(rb"\([^()]*\)|[^A-Za-z/]")
 _NAME = re.compile(rb'(?i)[;\s](?:file)?name(?:\*[0-9]*\*?)?\s*=\s*(?!""|;|\Z)')
 # Fields that describe the bytes of a body (RFC 1864; old mailbox formats), and are wrong once these are
 # edited.
@@ -64,6 +66,8 @@ def describe(fields: Iterable[Given], default: ContentType) -> PartDescription:
         name = written.lower()
         if name in _READ and len(value) > MAX_VALUE:
             raise AmbiguousError(f"a MIME field of {len(value)} bytes")
+        if name in _READ and clear.has_script_line_end(value):
+            raise AmbiguousError("a MIME field with U+2028 or U+2029")
         if name == "content-type":
             types.append(value)
         elif name == "content-transfer-encoding":
@@ -97,9 +101,13 @@ def _content(values: list[bytes], default: ContentType) -> ContentType:
     content = parse_content_type(values[0])
     if content.ambiguous or (len(values) > 1 and any(parse_content_type(one) != content for one in values)):
         raise AmbiguousError("Content-Type can be read in two ways")
-    if not all(clear.media_type(value) or not _LIKE_OURS.search(value) for value in values):
+    if not all(clear.media_type(value) or not _is_like_ours(value) for value in values):
         raise AmbiguousError("a type that is written oddly")
     return content
+
+
+def _is_like_ours(value: bytes) -> bool:
+    return bool(_LIKE_OURS.search(value) or _LIKE_OURS.search(_NO_LETTERS.sub(b"", value)))
 
 
 def _encoding(values: list[bytes], kind: str) -> str:
