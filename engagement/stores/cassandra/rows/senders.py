@@ -12,13 +12,12 @@ from engagement.stores.cassandra.rows.pace import FASTEST, PAGE, surely
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.port import Query
 
-_LIKELY: Final = (
-    0.25  # that a hit is of the sending domain that is looked for, where nothing is known of that;
-)
-_PRIOR: Final = 8  # and how many checked ones a guess outweighs
-_ENOUGH_TO_LEARN: Final = 50
-_RAREST: Final = 0.01  # that is learned: what was never found may be there tomorrow
-_MOST_TENANTS: Final = 1000
+# How likely a hit is of the sending domain that is looked for, where nothing is known of that; a guess.
+_LIKELY: Final = 0.25
+_PRIOR: Final = 8  # checked hits that the guess outweighs
+_ENOUGH_TO_LEARN: Final = 50  # checked hits
+_RAREST: Final = 0.01  # likelihood that is learned: what was never found may be there tomorrow
+_MOST_TENANTS: Final = 1000  # remembered, which bounds the memory
 _FEWEST: Final = 25  # messages that are read at once: one statement names as many
 
 
