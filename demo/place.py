@@ -27,6 +27,7 @@ ESMTP_Listener {{
   open_tracking_enabled = true
   click_tracking_enabled = true
   tracking_domain = "localhost:{http}"
+  keep_html_days = 30          # of each campaign one copy: for its click map, and links before and after
 }}
 
 milter {{

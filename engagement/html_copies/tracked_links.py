@@ -89,7 +89,8 @@ def _tries(known: list[Link], number: int) -> Iterator[Link]:
     """Yield links to try: each in its own place, then with each target in every place of a part."""
     for link in known:
         yield from _spelled(link)
-    pairs = dict.fromkeys((link.target, link.name) for link in known)
+    # The text part often has the links of the HTML part, and none of its links has a name.
+    pairs = dict.fromkeys((link.target, name) for link in known for name in (link.name, ""))
     for part in _PARTS:
         for ordinal in range(number):
             for target, name in pairs:

@@ -208,3 +208,19 @@ def test_a_thousand_sublinks_make_no_work() -> None:
     found = tracked_links(record, known(body), RING)
     assert time.process_time() - began < 2  # 0.1 on a machine of its own; it was 4
     assert 0 < len(found.addresses) <= 16
+
+
+def test_a_text_parts_links_are_known_from_those_of_the_html() -> None:
+    text = b"See https://shop.example/a?b=1 now."
+    html = b'<p><a data-msys-linkname="shop" href="https://shop.example/a?b=1">now</a></p>'
+    kind = Field("Content-Type", b' multipart/alternative; boundary="b"')
+    body = (
+        b"--b\r\nContent-Type: text/plain\r\n\r\n%s\r\n--b\r\nContent-Type: text/html\r\n\r\n%s\r\n--b--\r\n"
+    )
+    under_way = replace(a_mail(LABELS), message=Message((kind, *FIELDS[1:], LABELS), body % (text, html)))
+    sent_body, record = sent(under_way)
+    link = Link(b"https://shop.example/a?b=1", "shop", False, 0, "html")
+    found = tracked_links(record, [link], RING)
+    assert set(found.addresses) == {Place("html", 0, "shop"), Place("text", 0, "Raw URL")}
+    assert {address for _, address in delivered(sent_body).values()} == set(found.addresses.values())
+    assert found.left == 0
