@@ -10,7 +10,7 @@ from engagement.figures.contribution import Contribution, add, contribution
 from engagement.stores.sqlite.codes import CLASSES, LABELLED, TYPES
 from engagement.stores.sqlite.counting import hourly, spread
 from engagement.stores.sqlite.counting.facts import facts
-from engagement.stores.sqlite.counting.quick import Line, Sums, is_alone
+from engagement.stores.sqlite.counting.quick import ALONE_CODES, HOUR, Line, Sums
 from engagement.stores.sqlite.migrate import migrate
 from engagement.stores.sqlite.terms import Terms
 
@@ -108,11 +108,28 @@ def test_a_difference_is_what_comes_to_it(lines: list[Line], before: int) -> Non
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(line(), max_size=8).map(different))
 def test_events_that_contribute_alone_may_be_added_alone(lines: list[Line]) -> None:
-    alone = [each for each in lines if is_alone(each[1])]
+    alone = [each for each in lines if each[1] in ALONE_CODES]
     sums, whole = Sums(), Sums()
     whole.add_message(alone)
     had: set[tuple[int, int]] = set()
     for each in alone:
         sums.add_alone(each)
         sums.add_hours([each], had)
+    assert in_texts(sums) == in_texts(whole)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(line(), max_size=8).map(different), st.integers(0, 8))
+def test_what_came_before_matters_to_hits_alone(lines: list[Line], before: int) -> None:
+    sums, whole = Sums(), Sums()
+    whole.add_message(lines)
+    whole.add_message(lines[:before], -1)
+    had = {(each[1], each[0] // HOUR) for each in lines[:before] if each[10]}
+    for each in lines[before:]:
+        if each[1] in ALONE_CODES:
+            sums.add_alone(each)
+            sums.add_hours([each], had)
+    hits = [each for each in lines if each[1] not in ALONE_CODES]
+    sums.add_message(hits)
+    sums.add_message([each for each in lines[:before] if each[1] not in ALONE_CODES], -1)
     assert in_texts(sums) == in_texts(whole)

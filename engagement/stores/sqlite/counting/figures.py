@@ -12,11 +12,11 @@ from typing import Any, Final
 from engagement.figures.contribution import Contribution, Ever, add, contribution, difference
 from engagement.figures.facts import Fact
 from engagement.stores.aggregate import HOUR_MS
-from engagement.stores.sqlite.codes import TYPE_CODES
+from engagement.stores.sqlite.codes import LABELLED, TYPE_CODES
 from engagement.stores.sqlite.counting import hourly, spread
 from engagement.stores.sqlite.counting.ever import from_text
 from engagement.stores.sqlite.counting.facts import COLUMNS, facts
-from engagement.stores.sqlite.counting.quick import Sums, is_alone, is_uniform
+from engagement.stores.sqlite.counting.quick import ALONE_CODES, Sums, is_uniform
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import set_state, state
 from engagement.stores.sqlite.written import Arrived
@@ -40,6 +40,7 @@ _OF_MESSAGE: Final = f"""
 SELECT {COLUMNS} FROM event INDEXED BY by_message
 WHERE event.message = ? AND event.tenant = ? AND event.place <= ?
 """  # noqa: S608 - fixed text
+_HITS_OF_MESSAGE: Final = f"{_OF_MESSAGE}AND event.type IN ({', '.join(map(str, LABELLED))})"
 _OTHER_TYPES: Final = """
 SELECT type, at_ms FROM event INDEXED BY by_message WHERE message = ? AND tenant = ? AND place <= ?
 """
@@ -149,19 +150,23 @@ def follow(connection: sqlite3.Connection, terms: Terms, arrived: list[Arrived],
     for whose, new in groups.items():
         tenant, message = whose
         fresh, of_tenant = whose in fresh_ones, sums[tenant]
-        if is_alone(new[0][1]) and all(is_alone(line[1]) for line in new):
+        hits = [line for line in new if line[1] not in ALONE_CODES]
+        if len(hits) < len(new):
             had = set() if fresh else _had(connection, (message, tenant, rolled))
-            for line in new:
+            others = [line for line in new if line[1] in ALONE_CODES] if hits else new
+            for line in others:
                 of_tenant.add_alone(line)
-            of_tenant.add_hours(new, had)
-            continue
-        old = [] if fresh else connection.execute(_OF_MESSAGE, (message, tenant, rolled)).fetchall()
+            of_tenant.add_hours(others, had)
+            if not hits:
+                continue
+        # What a message did before counts for its hits alone, and they for each other.
+        old = [] if fresh else connection.execute(_HITS_OF_MESSAGE, (message, tenant, rolled)).fetchall()
         ever = {} if fresh else ever_of(connection, message)
-        if ever or not is_uniform([*old, *new]):
+        if ever or not is_uniform([*old, *hits]):
             before = facts(connection, terms, old)
-            made.change(tenant, before, before + facts(connection, terms, new), ever)
+            made.change(tenant, before, before + facts(connection, terms, hits), ever)
             continue
-        of_tenant.add_message([*old, *new])
+        of_tenant.add_message([*old, *hits])
         if old:
             of_tenant.add_message(old, -1)
     for tenant, each_sums in sums.items():

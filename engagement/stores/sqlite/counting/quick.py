@@ -20,7 +20,7 @@ Line = tuple[Any, ...]
 # (cube, bucket, counter, a, b), a and b as terms.
 Cells = dict[tuple[int, int, int, int, int], int]
 
-_ALONE: Final = frozenset(TYPE_CODES[name] for name in ALONE)
+ALONE_CODES: Final = frozenset(TYPE_CODES[name] for name in ALONE)
 KINDS: Final = {
     **dict.fromkeys((TYPE_CODES["open"], TYPE_CODES["amp_open"]), 0),
     **dict.fromkeys((TYPE_CODES["initial_open"], TYPE_CODES["amp_initial_open"]), 1),
@@ -257,11 +257,6 @@ def _counters(line: Line) -> _Counts:
 def is_uniform(lines: list[Line]) -> bool:
     """Tell whether a message's hits have one campaign and domain, as links have."""
     return len(lines) < 2 or len({line[3:5] for line in lines if line[1] in KINDS}) < 2
-
-
-def is_alone(kind: int) -> bool:
-    """Tell whether an event of a type contributes without its message's others."""
-    return kind in _ALONE
 
 
 assert [int(Cube[name]) for name in ("TOTAL_MINUTE", "LINK_DAY", "MACHINE_DAY", "CAMPAIGN_LIFE")] == [
