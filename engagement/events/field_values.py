@@ -5,6 +5,7 @@ Which fields an event has: `fields`.
 
 import hmac
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ def timestamp(ms: int) -> str:
 def _second(seconds: int) -> str:
     """Return Unix seconds as ISO 8601 without a zone, "" after the year 9999 (of a wrong clock)."""
     try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+        return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
     except (ValueError, OverflowError, OSError):
         return ""
 
@@ -118,4 +119,12 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")  # RFC 8259 6
 
 
-_JSON: Final = json.JSONDecoder(parse_constant=_refuse)
+def _float(number: str) -> float:
+    """Return a number that a double holds. Raises ValueError for one that is too large."""
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is too large for a double")
+    return value
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_float)

@@ -69,12 +69,18 @@ class SampleRows:
         return list(rows(event))
 
     def injection(
-        self, at: int = -60_000, *, message: int = 1, subject: str = "Autumn", dated: int | None = None
+        self,
+        at: int = -60_000,
+        *,
+        message: int = 1,
+        subject: str = "Autumn",
+        dated: int | None = None,
+        metadata: str = "",
     ) -> list[EventRow]:
         """The row of one injection. dated: what its id begins with, the mail's Date, after AT as well."""
         event = Injection(
             self._ids.next(AT + (at if dated is None else dated)), AT + at, message.to_bytes(16, "big"), 7,
-            "Ida@Example.net", "b@example.org", "news@example.org", subject, "autumn", (), "", "",
+            "Ida@Example.net", "b@example.org", "news@example.org", subject, "autumn", (), metadata, "",
             False, True, True, False, False, 20480, "q", "", {},
         )  # fmt: skip
         return list(rows(event))

@@ -92,6 +92,23 @@ def test_an_event_shows_what_its_injection_knew(
     assert event["injection_time"] == "2026-10-26T08:01:02.000Z"
 
 
+@pytest.mark.parametrize(
+    "metadata", [{"n": 1 << 70}, {"n": -(10**400)}, {"n": 1e300}, {"n": [1.5e-7, None, {"å": "\x7f/\\u"}]}]
+)
+def test_metadata_comes_back_whatever_numbers_and_texts_it_has(
+    store: EventStore, sample: SampleRows, metadata: dict[str, Any]
+) -> None:
+    store.add(sample.injection(metadata=json.dumps(metadata)) + sample.hit())
+    assert [event["rcpt_meta"] for event in store.find(Query())] == [metadata] * 2
+
+
+def test_an_injection_with_a_number_that_no_double_holds_is_stored_without_metadata(
+    store: EventStore, sample: SampleRows
+) -> None:
+    store.add(sample.injection(metadata='{"n": 1e999}'))
+    assert ["rcpt_meta" in event for event in store.find(Query())] == [False]
+
+
 def test_another_messages_injection_is_not_borrowed_from(store: EventStore, sample: SampleRows) -> None:
     store.add(sample.injection(message=2) + sample.hit(message=1))
     assert "subject" not in next(store.find(Query(types=("click",))))

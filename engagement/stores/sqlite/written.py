@@ -5,7 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from engagement.events.field_values import valid
+from engagement.events.fields import Fields
 from engagement.events.rows import EventRow, RowSource
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook
 from engagement.stores.json_text import as_text
@@ -46,6 +49,7 @@ _MESSAGES: Final = (
     "SELECT message, at_ms, recipient, transmission, run, sender, injection FROM message WHERE message IN "
 )
 _WITH_EVENTS: Final = "SELECT DISTINCT message FROM event INDEXED BY by_message WHERE message IN "
+_quick_text: Final = msgspec.json.Encoder().encode  # in a sixth of `as_text`'s time
 _AT_ONCE: Final = 256  # messages of one look-up: SQLite before 3.32 binds 999 values at most
 ADD_LOOKUP: Final = "INSERT INTO lookup (run, what, hash, ref) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 ADD_TAG_SET: Final = """
@@ -226,7 +230,7 @@ class Portion:
         if not known.injection or known.injection <= place:
             known.injection, known.at_ms, known.changed = place, row.at_ms, True
         if row.message is not None:
-            known.message_fields = as_text(row.message)
+            known.message_fields = _message_text(row.message)
         if sender != known.sender:
             if not known.new:
                 self.senders.append((sender, message, sender))
@@ -235,6 +239,14 @@ class Portion:
     def _look(self, run: int, what: Lookup, number: int, ref: bytes) -> None:
         if number:
             self.lookups.append((run, what, number, ref))
+
+
+def _message_text(fields: Fields) -> str:
+    """Return what a message's events borrow as JSON text. It is read, never compared."""
+    try:
+        return _quick_text(fields).decode()
+    except (ValueError, OverflowError):  # a number of more than 64 bits: the standard library's has no limit
+        return as_text(fields)
 
 
 def tag_values(book: TagBook, rows: list[EventRow], now: float) -> tuple[list[int], list[tuple[object, ...]]]:
