@@ -5,7 +5,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engagement import objections
 from engagement.objections import (
     Objections,
     ObjectionsError,
@@ -107,6 +110,23 @@ def test_mark_that_an_editor_puts_at_the_start_is_no_part_of_the_first_line(tmp_
     assert found.strange == ()
 
 
+_LISTS = st.lists(
+    st.sampled_from(
+        [
+            b"",
+            b"ida@example.net",
+            b"IDA@example.net  # twice",
+            b"@example.com",
+            b"kim",
+            b"\xff@example.net",
+            b"\xef\xbb\xbfole@example.net",
+            "åse@blå.example".encode(),
+            b"a@b.example\rc@d.example",
+        ]
+    )
+).flatmap(lambda lines: st.sampled_from([b"\n".join(lines), b"".join(line + b"\n" for line in lines)]))
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
@@ -178,6 +198,49 @@ def test_list_handed_over_holds_until_the_file_can_be_read(tmp_path: Path, repor
     path.write_text("kim@example.net\n")
     clock.now += 2
     assert not file.current().hold("ida@example.net")
+
+
+@given(_LISTS, _LISTS | st.none())
+def test_list_that_grew_or_was_written_anew_is_as_if_it_were_read_for_the_first_time(
+    tmp_path_factory: pytest.TempPathFactory, before: bytes, other: bytes | None
+) -> None:
+    path = tmp_path_factory.mktemp("list") / "objections"
+    path.write_bytes(before)
+    known = load(path)
+    path.write_bytes(before + b"kim@example.net\nida\n" if other is None else other)
+    found, anew = load(path, known), load(path)
+    assert found == anew
+    assert found.content == anew.content
+
+
+def test_added_lines_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, parsed = tmp_path / "objections", list[str]()
+    path.write_text("# who objected\nida@example.net\n@example.com\n")
+    known = load(path)
+    extend(path, ["kim@example.net", "no address"])
+    parse_lines = objections._parse
+    monkeypatch.setattr(
+        objections, "_parse", lambda lines, *of: parsed.extend(lines) or parse_lines(lines, *of)
+    )
+    found = load(path, known)
+    assert parsed == ["kim@example.net", "no address"]
+    assert found.addresses == {"ida@example.net", "kim@example.net"}
+    assert found.domains == {"example.com"}
+    assert found.strange == (f"{path}:5: neither an address nor @domain; the line has no effect",)
+
+
+def test_list_handed_over_is_not_read_again_but_its_strange_lines_are_told(
+    tmp_path: Path, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clock = tmp_path / "objections", Clock()
+    path.write_text("ida@example.net\nkim\n")
+    first = load(path)
+    monkeypatch.setattr(objections, "load", lambda *_: pytest.fail("it was read again"))
+    file = ObjectionsFile(path, reports.append, clock, first=first)
+    for _ in range(3):
+        assert file.current().hold("ida@example.net")
+        clock.now += 2
+    assert reports == [f"{path}:2: neither an address nor @domain; the line has no effect"]
 
 
 def test_strange_line_is_told_once(tmp_path: Path, reports: list[str]) -> None:
