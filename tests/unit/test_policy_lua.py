@@ -49,6 +49,38 @@ def test_a_pattern_that_could_take_for_ever_is_not_begun() -> None:
     assert logged("print(('x=1 '):rep(2000):gsub('(%w+)=(%w+)', '%2') ~= nil)") == ["true"]
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("('a'):rep(32):find(('a*'):rep(50) .. 'b')", "pattern too costly for a text of 32 bytes"),
+        ("('a'):rep(30):find(('a?'):rep(30) .. ('a'):rep(30) .. 'b')", "pattern too costly"),
+        ("('a'):rep(8):match(('a-'):rep(190) .. 'b')", "pattern too costly for a text of 8 bytes"),
+        ("('a'):find(('a*'):rep(20000))", "pattern with more than 200 repeated items"),
+        ("('a'):rep(800000):find(('a'):rep(400000) .. 'b', 1, true)", "pattern too costly"),
+        ("('a'):rep(800000):find(('[ab]'):rep(1000) .. 'c')", "pattern too costly"),
+        ("local s = ('a'):rep(1000000) while true do s = s:gsub('.', '%0%0') end", "time limit reached"),
+        (
+            "local s, t = ('a'):rep(1000000), {} for i = 1, 9000 do t[i] = s end table.sort(t)",
+            "too much text",
+        ),
+    ],
+)
+def test_what_no_limit_could_interrupt_is_not_begun(body: str, message: str) -> None:
+    with pytest.raises(PolicyFailed, match=rf"^p.lua:2: (table.sort: )?{message}"):
+        run(load(body))
+
+
+def test_what_is_ordinary_is_begun_all_the_same() -> None:
+    text = "('<a href=\"http://a.test/?a=1\">x</a> '):rep(200)"
+    assert logged(f"print({text}:match('href=\"(.-)\"'))") == ["http://a.test/?a=1"]
+    assert logged(f"print(select(2, {text}:gsub('https?://[^/]+/?', '')))") == ["200"]
+    assert logged("print(('2026-11-30 12:00:05'):match('^(%d+)-(%d+)-(%d+) (%d+):(%d+):(%d+)$'))") == [
+        "2026\t11\t30\t12\t00\t05"
+    ]
+    assert logged("print(#(''):rep(2 ^ 31 - 1), ('ab'):rep(2), string.rep(5, 2))") == ["0\tabab\t55"]
+    assert logged("local t = {'b', 'a', 'c'} table.sort(t) print(table.concat(t))") == ["abc"]
+
+
 def test_a_perl_pattern_that_takes_for_ever_ends() -> None:
     printed = logged("print(select(2, msys.pcre.match(('a'):rep(3000), '(a|aa)+(a|aa)+b')) or 'none')")
     assert printed in (["the pattern takes too long on this text"], ["none"])

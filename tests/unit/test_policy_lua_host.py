@@ -104,6 +104,20 @@ def test_no_name_names_no_variable() -> None:
     assert logged("print(vctx:get(1, nil) == '', vctx:exists(1, nil), vctx:delete(1, nil))") == ["true\t0\t0"]
 
 
+@pytest.mark.parametrize("what", ["{}, 'x'", "nil, 'x'", "'n', nil", "'n', {}"])
+def test_what_is_no_text_names_and_sets_no_variable(what: str) -> None:
+    vctx, message = run(load(f"vctx:set(1, {what})"))
+    assert vctx.effective() == {}
+    assert message.lines == [(4, "p.lua:2: Attempt to set null key or value in context")]
+
+
+def test_an_error_in_our_own_lua_is_told_without_its_place_there() -> None:
+    with pytest.raises(PolicyFailed, match=r"^p.lua:2: msg:get_envelope2: the flags are no number"):
+        run(load("msg:get_envelope2('x')"))
+    with pytest.raises(PolicyFailed, match=r"^p.lua:2: invalid order function for sorting"):
+        run(load("local t = {} for i = 1, 1e5 do t[i] = i % 7 end table.sort(t, function() return true end)"))
+
+
 def test_a_variable_of_the_session_is_no_variable_of_the_message() -> None:
     vctx, _ = run(load("vctx:set(1, 'm', '1') vctx:set(2, 's', '2')"))
     assert (vctx.message(), vctx.session()) == ({"m": "1"}, {"s": "2"})

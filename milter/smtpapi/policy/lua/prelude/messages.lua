@@ -45,12 +45,12 @@ local function context_get(_, level, key)
 end
 local function context_set(_, level, key, value)
   spend(CALL)
-  local stored = text(value)
-  if key == nil or value == nil or stored == nil then
+  local name, stored = text(key), text(value)
+  if name == nil or stored == nil then
     H.warn("Attempt to set null key or value in context", S.here())
     return
   end
-  local bad = H.set(level, text(key), stored)
+  local bad = H.set(level, name, stored)
   if bad then error(bad, 2) end
 end
 local function context_exists(_, level, key)
@@ -163,6 +163,7 @@ function M.mailfrom(_, ...)
 end
 function M.get_envelope2(_, flags, localpart, domain)
   spend(CALL)
+  flags = tonumber(flags) or error("msg:get_envelope2: the flags are no number", 2)
   local complete = flags >= 4
   if complete then flags = flags - 4 end
   if flags ~= 1 and flags ~= 2 then error("msg:get_envelope2: EC_MSG_ENV_FROM or EC_MSG_ENV_TO, not both", 2) end

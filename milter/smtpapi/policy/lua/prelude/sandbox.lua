@@ -16,6 +16,8 @@ local floor = math.floor
 
 local LONGEST = 16 * 1024 * 1024  -- bytes of a text that a library function makes
 local COSTLY = 2e8                -- steps of a pattern in the worst case: about a second
+local DEEPEST = 200               -- repeated items of a pattern: each is a call inside the last, as in Lua 5.2
+local SORTED = 2e9                -- bytes that a sort compares in the worst case: about half a second
 
 local S = { sources = {} }
 local left, soft, stopped, looks = 0, 0, nil, 0
@@ -51,7 +53,7 @@ end
 local function tick()
   spend(STEP)
   looks = looks + 1
-  if looks % 16 == 0 and H.late() then stop("time limit reached") end
+  if looks % 4 == 0 and H.late() then stop("time limit reached") end
 end
 
 -- Where an error came from: the innermost line that is a policy's own.
@@ -77,7 +79,7 @@ local function handler(problem)
   local source, line, short = place()
   failed_source, failed_line = source, line
   if type(problem) == "string" then
-    failed_text = problem
+    failed_text = gsub(problem, '^%[string "<python>"%]:%d+: ', "")
     local head = short and short .. ":" .. line .. ": "
     if head and sub(problem, 1, #head) == head then failed_text = sub(problem, #head + 1) end
   elseif type(problem) == "userdata" then
@@ -151,12 +153,13 @@ local function unboxed(v)
   return v
 end
 
--- The items of a pattern that may match any length of text, each as a class of characters; "" for %b.
+-- The items of a pattern that may match any length of text, each as a class of characters; "" for %b. `optional`
+-- of them counts those that may be left out.
 local seen, known = {}, 0
 local function repeats_of(p)
   local found = seen[p]
   if found then return found end
-  found = {}
+  found = { optional = 0 }
   local at = byte(p, 1) == 94 and 2 or 1
   while at <= #p do
     local class, c = nil, sub(p, at, at)
@@ -187,7 +190,10 @@ local function repeats_of(p)
       if sign == "*" or sign == "+" or sign == "-" then
         found[#found + 1] = class
         at = at + 1
-      elseif sign == "?" then at = at + 1 end
+      elseif sign == "?" then
+        found.optional = found.optional + 1
+        at = at + 1
+      end
     end
   end
   if known > 500 then seen, known = {}, 0 end
@@ -206,27 +212,36 @@ local function longest_run(s, class)
   return longest
 end
 
--- No hook can interrupt a pattern under way, so one that could take for ever is not begun: what each repeated
--- item can take of this text, multiplied.
-local function affordable(s, p)
-  if #s <= 32 then return end
-  local items = repeats_of(p)
+-- No hook can interrupt a search under way, so one that could take for ever is not begun. Its steps: at how many
+-- places it may begin, how much of the pattern may match there, and the ways to share the text out among the items
+-- that repeat, once as if each took any character, once by the longest run that each could take.
+local function affordable(s, p, literal)
+  local length = #s
+  if length <= 32 and #p <= 12 then return end
+  if length > 65536 and H.late() then stop("time limit reached") end
+  local items = literal and {} or repeats_of(p)
   local n = #items
-  if n == 0 then return end
-  local steps = byte(p, 1) == 94 and 1 or #s
-  for i = 1, n do steps = steps * #s / i end
+  local optional = items.optional or 0
+  if n + optional > DEEPEST then error("pattern with more than " .. DEEPEST .. " repeated items", 3) end
+  local first = (not literal and byte(p, 1) == 94 and 1 or length) * 2 ^ optional
+  if literal then first = first * #p / 100  -- a whole run is compared at once
+  elseif #p > 64 then first = first * #p / 8 end
+  local steps = first
+  for i = 1, n do steps = steps * (length + i) / i end
   if steps <= COSTLY then return end
-  steps = byte(p, 1) == 94 and 1 or #s
-  for i = 1, n do steps = steps * longest_run(s, items[i]) end
+  steps = first
+  for i = 1, n do
+    if steps <= COSTLY then steps = steps * (longest_run(s, items[i]) + 1) end
+  end
   if steps > COSTLY then
-    error("pattern too costly for a text of " .. #s .. " bytes: use msys.pcre (docs/policy-lua.md)", 3)
+    error("pattern too costly for a text of " .. length .. " bytes: use msys.pcre (docs/policy-lua.md)", 3)
   end
   if H.late() then stop("time limit reached") end
 end
 
 function string.find(s, p, init, literal)
   s, p = unboxed(s), unboxed(p)
-  if not literal and type(s) == "string" and type(p) == "string" then affordable(s, p) end
+  if type(s) == "string" and type(p) == "string" then affordable(s, p, literal) end
   return find(s, p, init, literal)
 end
 function string.match(s, p, init)
@@ -247,6 +262,8 @@ function string.gsub(s, p, r, n)
 end
 function string.rep(s, n)
   s = unboxed(s)
+  if type(s) == "number" then s = tostring(s) end
+  if s == "" then return s end  -- Lua would turn as often as n says
   if type(s) == "string" and (tonumber(n) or 0) * #s > LONGEST then
     error("string.rep: longer than " .. LONGEST .. " bytes", 2)
   end
@@ -263,6 +280,20 @@ function string.format(f, ...)
   return native_format(unboxed(f), unpack(given, 1, select("#", ...)))
 end
 string.dump = nil
+
+-- Without a function of the policy's own Lua compares by itself, which no hook interrupts.
+local sort, log = table.sort, math.log
+function table.sort(t, before)
+  if before == nil and type(t) == "table" then
+    local bytes, n = 0, #t
+    for i = 1, n do
+      local one = t[i]
+      if type(one) == "string" then bytes = bytes + #one end
+    end
+    if bytes * log(n + 1) > SORTED then error("table.sort: too much text to compare", 2) end
+  end
+  return sort(t, before)
+end
 
 local safe_os = { date = os.date, time = os.time, clock = os.clock, difftime = os.difftime }
 local loaded, seeall, native_module = package.loaded, package.seeall, module
