@@ -94,6 +94,7 @@ def warnings(settings: "Settings") -> Iterator[str]:
         if "context" in block.values:
             yield from _context(block.values["context"])
         yield from _unknown_pathway(settings.table, block)
+        yield from _open_to_all(block)
     yield from _twice(top)
     yield from _open_metrics(settings)
     yield from _cluster_of_one(settings)
@@ -193,10 +194,33 @@ def _no_tls(table: Table) -> Iterator[str]:
 
 def _unknown_pathway(table: Table, block: Block) -> Iterator[str]:
     """Yield a warning for a pathway that a scope names and the file does not have."""
+    known = (SCOPED["pathway"].default, *table.pathways())
     named = block.values.get("pathway")
-    default = SCOPED["pathway"].default
-    if named is not None and named.value not in (default, *table.pathways()):
+    if named is not None and named.value not in known:
         yield f"{_at(named)}: there is no pathway '{named.value}'; {block.label} names it to no effect"
+    context = block.values.get("context")
+    variable = context.value.get("pathway") if context is not None else None
+    if context is not None and variable and variable not in known:
+        yield (
+            f"{_at(context)}: there is no pathway '{variable}'; the context of {block.label} names it to no "
+            "effect"
+        )
+
+
+def _open_to_all(block: Block) -> Iterator[str]:
+    """Yield a warning for a scope that trusts every client there is."""
+    opened = block.values.get("open_relay") if block.kind == "peer" else None
+    if opened is not None and opened.value and getattr(block.matches, "prefixlen", 1) == 0:
+        yield (
+            f"{_at(opened)}: Open_Relay = true in {block.label} trusts every client: mail of strangers gets "
+            "links of this site"
+        )
+    hosts = block.values.get("relay_hosts")
+    if hosts is not None and any(each.prefixlen == 0 for each in hosts.value):
+        yield (
+            f"{_at(hosts)}: Relay_Hosts in {block.label} trusts every client: mail of strangers gets links "
+            "of this site"
+        )
 
 
 def _context(context: Value) -> Iterator[str]:

@@ -7,8 +7,9 @@ a notice (`unserved`).
 from typing import NamedTuple
 
 from engagement.settings.errors import Place, Problem
+from engagement.settings.momentum.scope_names import DISPLAY
 from engagement.settings.option_types.scalars import truth_of
-from engagement.settings.schema import TRACKING_OPTIONS
+from engagement.settings.schema import SCOPED, TRACKING_OPTIONS
 from engagement.settings.scopes import Value
 from engagement.settings.syntax_tree import AssignNode, ScopeNode, TextNode
 
@@ -51,6 +52,7 @@ _OPTIONS: dict[str, tuple[bool | None, str, str]] = {
         "Open_Relay = true in the Peers that are meant, or a login",
     ),
 }
+_PEERS = 'Peer "NETWORK" { Open_Relay = true } for those that are meant'
 _SCRIPTS = "runs scripts that may set what is tracked, and is not run here"
 _POLICY = 'the same as policy { file = "…" }'
 _STANZAS = {"sieve": (_SCRIPTS, _POLICY), "perl": (_SCRIPTS, _POLICY), "java": (_SCRIPTS, _POLICY)}
@@ -96,6 +98,13 @@ def misspelt(what: str, name: str, place: Place, meant: str) -> Loss:
     return Loss(name, place, f"{what} is unknown", meant)
 
 
+def misplaced(what: str, name: str, place: Place) -> Loss:
+    """Return the loss of an option of ours in a scope where it has no effect."""
+    scopes = [DISPLAY[scope] for scope in SCOPED[name].scopes if scope in DISPLAY]
+    instead = _PEERS if name == "open_relay" else f"it in {', '.join(scopes[:-1])} or {scopes[-1]}"
+    return Loss(name, place, f"{what} has no effect where it stands", instead)
+
+
 _OFF = {
     "engagement_tracker": (
         "click_tracking_enabled and open_tracking_enabled = false, or enabled = false in smtpapi { }"
@@ -117,4 +126,4 @@ def of_open_relay(value: Value, label: str) -> Loss:
     """Return what `Open_Relay = true` costs outside a Peer, where it would trust every client there is."""
     place = Place(value.file, value.line, value.column)
     what = f"Open_Relay = true in {label} would trust every client, and is honoured in a Peer alone"
-    return Loss("open_relay", place, what, 'Peer "NETWORK" { Open_Relay = true } for those that are meant')
+    return Loss("open_relay", place, what, _PEERS)

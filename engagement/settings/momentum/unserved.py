@@ -115,6 +115,9 @@ class Unserved:
         """Report a name that is unknown here: once, or as an error where it is close to a known one."""
         name = key[1].removesuffix(" {")
         near = _nearest(name, tuple(ours)) if name not in _OTHERS else None
+        if near == name:
+            self._losses.setdefault(key, losses.misplaced(what, name, place))
+            return
         if near:
             self._losses.setdefault(key, losses.misspelt(what, name, place, ours[near]))
             return
@@ -126,17 +129,25 @@ class Unserved:
         self.notices.setdefault(key, f"{place}: {what} has no meaning here and is ignored")
 
 
-def _misplaced_in(item: ScopeNode) -> Iterator[Problem]:
-    """Yield a problem for each tracking option in a scope that has no meaning here."""
+def _misplaced_in(item: ScopeNode, outer: str = "") -> Iterator[Problem]:
+    """Yield a problem for each tracking option in a scope that has no meaning here.
+
+    Not in a listener of other mail: what stands in its scopes is its own (`losses`).
+    """
     if item.name.lower() in _OWN_OPTIONS:
         return
+    kind = item.name.lower()
+    own = kind.endswith("_listener") and kind != "esmtp_listener"
+    label = f"{outer} > {item.name}" if kind in TRACKING_SCOPES else item.name
     for each in item.items:
         match each:
             case AssignNode(name, _, place) if name.lower() in TRACKING_OPTIONS:
-                if item.name.lower() not in TRACKING_SCOPES:
-                    yield misplaced(name, place, item.name)
+                if not own:
+                    yield misplaced(name, place, label)
+            case ScopeNode(name) if own and name.lower() in TRACKING_SCOPES:
+                pass
             case ScopeNode():
-                yield from _misplaced_in(each)
+                yield from _misplaced_in(each, label)
             case _:
                 pass
 

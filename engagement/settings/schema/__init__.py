@@ -92,7 +92,7 @@ SCOPED: Mapping[str, Option] = {option.name: option for option in options_of(Sco
 TRACKING_OPTIONS = tuple(
     name
     for name, option in SCOPED.items()
-    if option.scopes == TRACKING_SCOPES and name not in ("context", "open_relay")
+    if option.scopes == TRACKING_SCOPES and name not in ("context", "open_relay", "smtp_extensions")
 )
 
 # The attribute of Settings, which is also the stanza's name, and its class.

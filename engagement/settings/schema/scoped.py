@@ -163,7 +163,7 @@ class ScopedOptions:
         "Momentum's SMTP extensions, for trusted clients. XSETCONTEXT and XDUMPCONTEXT count behind Postfix "
         "with etc/postfix/smtpapi_commands, which turns XREMOTEIP into Postfix's own XCLIENT; with Sendmail "
         "all three count, though the client sees a 500. Others change nothing here.",
-        scopes=_LISTENER_SCOPES,
+        scopes=TRACKING_SCOPES,
         example=("XSETCONTEXT",),
         display="SMTP_Extensions",
     )
