@@ -176,6 +176,26 @@ def test_any_fields_give_an_x_msys_api_that_is_accepted(fields: list[tuple[str, 
     assert " " not in found.text
 
 
+@pytest.mark.parametrize(
+    ("value", "note"),
+    [
+        (b'["a"]', "X-SMTPAPI ignored: it is no JSON object"),
+        (b'"a"', "X-SMTPAPI ignored: it is no JSON object"),
+        (b'{"filters": 5}', "X-SMTPAPI ignored: filters is no JSON object"),
+        (b'{"filters": {"opentrack": [1]}}', "X-SMTPAPI ignored: filters.opentrack is no JSON object"),
+        (b'{"filters": null, "category": null}', ""),
+    ],
+)
+def test_what_is_no_object_is_told(value: bytes, note: str) -> None:
+    found = translated([named("sendgrid")], Message((Field("X-SMTPAPI", value),), b""))
+    assert (found.text, found.notes) == ("", (note,) if note else ())
+
+
+def test_a_pair_without_a_name_is_none() -> None:
+    found = translated([named("ses")], Message((Field("X-SES-MESSAGE-TAGS", b"a=b, =c, ,d=e=f"),), b""))
+    assert json.loads(found.text)["metadata"] == {"a": "b", "d": "e=f"}
+
+
 def test_metadata_that_is_nested_too_deep_costs_the_fields_and_not_the_mail() -> None:
     deep = b'{"a":' * 64 + b"1" + b"}" * 64
     found = translated([named("mailgun")], Message((Field("X-Mailgun-Variables", deep),), b""))

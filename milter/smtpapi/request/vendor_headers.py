@@ -150,13 +150,15 @@ def _value_of(rule: Rule, each: Field) -> Value:
         if isinstance(read, NotJSON):
             raise read
         value: Value = read
-        for name in rule.path:
-            value = value.get(name) if isinstance(value, dict) else None
+        for at, name in enumerate(rule.path):
+            if value is not None and not isinstance(value, dict):
+                raise ValueError(f"{'.'.join(rule.path[:at]) or 'it'} is no JSON object")
+            value = value.get(name) if value is not None else None
         return value
     text = encoded_words.decode(_text(each.value)).strip()
     if rule.form is Form.PAIRS:
-        pairs = [word.partition("=") for word in text.split(",") if word.strip()]
-        return {name.strip(): text.strip() for name, _, text in pairs}
+        pairs = [word.partition("=") for word in text.split(",")]
+        return {name.strip(): text.strip() for name, _, text in pairs if name.strip()}
     if rule.form is Form.LIST:
         return [word.strip() for word in text.split(",") if word.strip()]
     if not text:
