@@ -174,6 +174,22 @@ def test_a_login_is_that_of_mail() -> None:
     assert worker.considered[0][0].client.login == "ida"
 
 
+def test_what_a_login_proved_does_not_outlast_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(answer=LEAVE)
+    customers = {"ida": "17"}
+    monkeypatch.setattr(worker, "customer_of", lambda login: customers.get(login, ""))
+    macros = dict(MACROS)
+    made = session(worker, Context(macros=macros))
+    made.hello("xsetcontext cust_a=1")
+    found = []
+    for login in ("ida", "ida", "bob", ""):
+        macros["{auth_authen}"] = login
+        made.envfrom(b"<a@s.test>")
+        found.append(dict(made._context))
+        made.abort()
+    assert found == [{"cust_a": "1", "mo_customer_id": "17"}] * 2 + [{"cust_a": "1"}] * 2
+
+
 @pytest.mark.parametrize("octets", [b"<\xe4@s.test>", b"\xff"])
 def test_an_address_that_is_no_utf_8_is_kept(octets: bytes) -> None:
     worker = Worker(answer=LEAVE)

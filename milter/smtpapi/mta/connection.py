@@ -185,6 +185,8 @@ class Connection(Milter.Base):
         if login != self._login:
             self._login = login
             customer = self._services.customer_of(login) if login else ""
+            before = self._proven.items()  # proven by another login, or by none any more
+            self._context = {name: each for name, each in self._context.items() if (name, each) not in before}
             self._proven = {"mo_customer_id": customer} if customer else {}
             self._set_variables({})
         if self._waiting:
