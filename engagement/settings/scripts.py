@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from engagement.settings.errors import Problem
 from engagement.settings.files import FileReader
+from engagement.settings.option_types.scalars import truth_of
 from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.syntax_tree import AssignNode, Item, ScopeNode, TextListNode, TextNode
 
@@ -40,6 +41,7 @@ class _Stanzas:
         self._sources: dict[str, Datasource] = {}
         self._notices: list[str] = []
         self._instance: str | None = None
+        self._off: AssignNode | None = None  # the line that switches Momentum's module off
 
     def read(self, items: Iterable[Item]) -> Scripted:
         for item in items:
@@ -47,6 +49,10 @@ class _Stanzas:
                 self._scriptlet(item)
             elif isinstance(item, ScopeNode) and item.name.lower() == "datasource":
                 self._datasource(item)
+        if self._off is not None:
+            what = f"{self._off.name} = false in scriptlet {{ }}: its scripts are not run"
+            self._notices.append(f"{self._off.place}: {what}")
+            self._scripts.clear()
         return Scripted(tuple(self._scripts.values()), MappingProxyType(self._sources), tuple(self._notices))
 
     def _problem(self, item: Item | TextNode, what: str, expected: str) -> None:
@@ -60,8 +66,10 @@ class _Stanzas:
             what = f"a second scriptlet stanza with another name, '{instance}'"
             self._problem(item, what, f'scriptlet "{self._instance}" {{ … }}')
         for each in item.items:
+            if isinstance(each, AssignNode):
+                self._module_option(each)
             if not isinstance(each, ScopeNode) or each.name.lower() != "script":
-                continue  # options of Momentum's interpreter
+                continue
             name = each.instance.text if each.instance else ""
             if not name:
                 self._problem(each, "script without a name", 'script "NAME" { source = "PATH" }')
@@ -71,6 +79,17 @@ class _Stanzas:
                 self._problem(each, f"script '{name}' without a source", 'source = "PATH"')
                 continue
             self._script(name, source)
+
+    def _module_option(self, item: AssignNode) -> None:
+        """Take an option of the module: of them all, `enabled` alone says something here."""
+        if item.name.lower() != "enabled":
+            what = f"option '{item.name}' in scriptlet {{ }} has no meaning here and is ignored"
+            self._notices.append(f"{item.place}: {what}")
+            return
+        truth = truth_of(item.value.text) if isinstance(item.value, TextNode) else None
+        if truth is None:
+            self._problem(item, f"{item.name} of scriptlet is no boolean", "true or false")
+        self._off = item if truth is False else None
 
     def _script(self, name: str, source: TextNode) -> None:
         dotted = source.text.replace("/", ".")

@@ -15,6 +15,8 @@ from smtpapi.pipeline.site import MessageResult, Site
 from smtpapi.pipeline.transaction import consider
 from smtpapi.policy.files import load_named
 from smtpapi.policy.hooks import PolicyError, parse
+from smtpapi.policy.lua.policy import LuaPolicy
+from unit.lua_runs import run
 
 _RING = Ring().rotated(bytes(range(SECRET_SIZE)), 1)
 _CONFIG = (
@@ -183,6 +185,7 @@ def test_scriptlet_and_policy_load_together_in_their_order(tmp_path: Path) -> No
     [
         ('scriptlet "a" { } scriptlet "b" { }', "a second scriptlet stanza with another name, 'b'"),
         ('scriptlet "a" { script { source = "x" } }', "script without a name"),
+        ('scriptlet "a" { enabled = maybe }', "enabled of scriptlet is no boolean"),
         ('scriptlet "a" { script "x" { } }', "script 'x' without a source"),
         (
             'datasource "d" { uri = ( "pgsql:host=db" ) }',
@@ -195,6 +198,34 @@ def test_stanzas_that_cannot_be_honoured_are_errors(text: str, message: str) -> 
     with pytest.raises(SettingsError) as refused:
         load_text(text)
     assert message in str(refused.value)
+
+
+def test_a_module_that_is_off_runs_no_script_and_says_so(tmp_path: Path) -> None:
+    text = 'scriptlet "s" { Enabled = "false" gc_pause = 100 script "one" { source = "lua/one" } }'
+    path = _written(tmp_path, text)
+    settings = load_file(path)
+    assert settings.notices == (
+        f"{path}:2:35: option 'gc_pause' in scriptlet {{ }} has no meaning here and is ignored",
+        f"{path}:2:17: Enabled = false in scriptlet {{ }}: its scripts are not run",
+    )
+    assert load_named(path, settings) is None
+    path.write_text(path.read_text() + '\nscriptlet "s" { enabled = true }')
+    assert load_named(path, load_file(path)) is not None
+
+
+def test_a_file_that_both_stanzas_name_runs_once(tmp_path: Path) -> None:
+    path = _written(
+        tmp_path,
+        f'scriptlet "s" {{ script "two" {{ source = "two" }} }} policy {{ file = "{tmp_path}/./two.lua" }}',
+    )
+    (tmp_path / "two.lua").write_text(
+        "local m = {} function m:validate_data(msg, ac, vctx) print('ran') return 0 end\n"
+        "msys.registerModule('m', m)"
+    )
+    policy = load_named(path, load_file(path))
+    assert isinstance(policy, LuaPolicy)
+    _, message = run(policy)
+    assert message.lines == [(6, "ran")]
 
 
 def test_a_script_that_is_not_there_says_so(tmp_path: Path) -> None:

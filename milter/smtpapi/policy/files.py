@@ -28,7 +28,12 @@ def load_named(config: Path, settings: Settings) -> AnyPolicy | None:
             scripts.append((Path(file), named_in))
         else:
             found.append(load(Path(file), named_in=named_in))
-    scripts += [(Path(each.file), (config, Path(each.named_in))) for each in settings.scripts]
+    named = {path.resolve() for path, _ in scripts}  # a file that both stanzas name runs once
+    scripts += [
+        (Path(each.file), (config, Path(each.named_in)))
+        for each in settings.scripts
+        if Path(each.file).resolve() not in named
+    ]
     if scripts:
         found.append(_lua(scripts, settings, config))
     if not found:
