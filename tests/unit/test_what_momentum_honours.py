@@ -128,3 +128,9 @@ def test_a_pathway_of_policy_that_is_not_there_is_noted(pathway: str, noted: int
     text = 'pathway "news" { } ESMTP_Listener { context = [ pathway = "%s" ] }'
     notes = run(text % pathway, client="127.0.0.1").notes
     assert len([note for note in notes if "variable pathway" in note]) == noted
+
+
+@pytest.mark.parametrize(("seconds", "noted"), [("59", 1), ("60", 0), ("0", 1), ("-5", 1)])
+def test_an_expiry_of_policy_under_a_minute_is_noted(seconds: str, noted: int) -> None:
+    notes = run("", client="127.0.0.1", context={"smtpapi_tracking_link_expiry": seconds}).notes
+    assert len([note for note in notes if "smtpapi_tracking_link_expiry is below 60 s" in note]) == noted

@@ -88,7 +88,7 @@ class ContextVariables:
         if not text:
             return None
         if _SECONDS.fullmatch(text):
-            if 0 < int(text) < SHORT_EXPIRY:
+            if int(text) < SHORT_EXPIRY:
                 self.warnings.append(
                     f"context variable smtpapi_tracking_link_expiry is below {SHORT_EXPIRY} s"
                 )
