@@ -79,6 +79,7 @@ class _Loader:
         self.seen: set[str] = set()
         self.origins: dict[tuple[str, str], Value] = {}
         self._blocks: dict[tuple[int, str, object], Block] = {}
+        self._named: dict[tuple[str, str], dict[str, Value]] = {}  # of `OPEN_STANZAS`, by instance name
 
     def check_together(self) -> None:
         """Check the rules between two options."""
@@ -93,6 +94,7 @@ class _Loader:
         self._check_hop()
         self._check_unserved()
         self._check_metrics()
+        self._check_instances()
         engine = self.origins.get(("store", "engine"))
         if engine is not None and engine.value == "cassandra" and not self.stanza("cassandra_client").uri:
             what = "engine is cassandra, and no node of it is named"
@@ -119,6 +121,20 @@ class _Loader:
                 self.problems.append(Problem(place, what, "an address of its own for each"))
             if address:
                 taken[address] = f"metrics {{ {option.name} }}"
+
+    def _check_instances(self) -> None:
+        """Check that stanzas of one kind agree whatever their names: here they are one."""
+        for stanza in OPEN_STANZAS:
+            given = [values for (kind, _), values in self._named.items() if kind == stanza]
+            for option in options_of(STANZAS[stanza]):
+                found = [values[option.name] for values in given if option.name in values]
+                every = {value.value for value in found} | (
+                    {option.default} if len(found) < len(given) else set()
+                )
+                if len(every) > 1 and option.name != "debug_level":
+                    what = f"stanzas {stanza} of several names differ in {option.name}, and here they are one"
+                    place = Place(found[-1].file, found[-1].line, found[-1].column)
+                    self.problems.append(Problem(place, what, "the same in each"))
 
     def _check_unserved(self) -> None:
         self.unserved.check(self.top, self.origins.items())
@@ -192,6 +208,10 @@ class _Loader:
                     pass
                 case ScopeNode(inner, _, _, place):
                     self.problems.append(misplaced(inner, place, name))
+        if name in OPEN_STANZAS:
+            instance = self._named.setdefault((name, item.instance.text if item.instance else ""), {})
+            said = {each.name.lower() for each in item.items if isinstance(each, AssignNode)}
+            instance.update({each: self.origins[name, each] for each in said if (name, each) in self.origins})
 
     def _unaliased(self, stanza: str, item: AssignNode) -> str:
         name = item.name.lower()

@@ -302,3 +302,15 @@ def test_what_is_larger_than_a_policy_may_have_is_not_given(
 def test_a_message_logs_so_many_lines_of_such_a_length() -> None:
     assert len(logged("for i = 1, 101 do print(i) end")) == 100
     assert [len(line) for line in logged("print(('x'):rep(1001))")] == [1000]
+
+
+def test_warnings_that_are_all_different_end_somewhere() -> None:
+    body = "for i = 1, 200 do n = n + 1 msys.expandMacro('%{z' .. n .. '}') end"
+    policy = load(body, head="n = 0 ")
+    for _ in range(7):
+        _, message = run(policy)
+    assert message.lines == []
+
+
+def test_numbers_that_json_does_not_have_are_null() -> None:
+    assert logged("print(json.encode({1, 0 / 0, 1 / 0, -1 / 0}))") == ["[1,null,null,null]"]

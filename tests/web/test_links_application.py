@@ -15,8 +15,10 @@ from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind, Link
 from engagement.links.token import copy_sealer
 from engagement.links.urls import refusal
+from engagement.settings import load_text
 from tracker_web.links.application import raw_path
 from tracker_web.links.responses import PIXEL
+from tracker_web.server import per_process
 from web.web_cases import (
     HOST,
     KEY,
@@ -373,6 +375,19 @@ def test_broken_token_is_proved_like_any_other() -> None:
     assert ask(hot(spool), environ(f"/f/a/{genuine[:40]} x{genuine[40:]}")).status == 404
     assert ask(hot(spool), environ(f"/f/a/{genuine[:40]}\r\n{genuine[40:]} and more")).status == 302
     assert hit(spool).spoiled
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", frozenset()),
+        ("log_click = false", CLICKS),
+        ("log_open = false", OPENS),
+        ("log_click = off log_open = off", CLICKS | OPENS),
+    ],
+)
+def test_event_hydrant_says_what_is_not_recorded(text: str, expected: frozenset[Kind]) -> None:
+    assert per_process._unrecorded(load_text(f'event_hydrant "x" {{ {text} }}')) == expected
 
 
 @pytest.mark.parametrize(

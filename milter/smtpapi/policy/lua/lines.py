@@ -4,6 +4,7 @@ from smtpapi.policy.lua.library.functions import Shared
 from smtpapi.policy.views import PolicyMessage
 
 _MOST = 100  # that the policies of one message log: a loop must not fill the log; a guess
+_MOST_WARNINGS = 1000  # different ones that a policy logs: some name what a client sent; a guess
 _LONGEST = 1000  # characters that are held; of a message's line `telemetry.maillog` shows 500
 _WARNING = 4  # as syslog counts levels
 
@@ -26,7 +27,7 @@ class Lines:
     def warn_once(self, text: str, source: str = "", line: int = 0) -> None:
         """Log a warning, each once for the whole policy."""
         warning = f"{source.removeprefix('@')}:{line}: {text}" if source else text
-        if warning not in self._shared.warned:
+        if warning not in self._shared.warned and len(self._shared.warned) < _MOST_WARNINGS:
             self._shared.warned.add(warning)
             self._add(_WARNING, warning)
 

@@ -115,7 +115,10 @@ function encoded(value, depth)
   if depth > 64 then error("json.encode: nested too deeply", 0) end
   if kind == "nil" then return "null" end
   if kind == "boolean" then return tostring(value) end
-  if kind == "number" then return format("%.14g", value) end
+  if kind == "number" then
+    if value ~= value or value - value ~= 0 then return "null" end  -- JSON has no such numbers
+    return format("%.14g", value)
+  end
   if kind ~= "table" then return quoted(tostring(value)) end
   local out = {}
   if value[1] ~= nil then
