@@ -149,6 +149,16 @@ def validate_data_spool(msg, ac, vctx):
     assert _removed(result) == _own(case)
 
 
+def test_an_empty_x_msys_api_counts_as_none() -> None:
+    case = next(case for case in CASES if case.name == "postmark")
+    for line in (b"X-MSYS-API:\n", b"x-msys-api: \n \nX-MSYS-API: {}\n"):
+        result = _considered(Case(case.name, line + case.mail, case.facts), case.vendors)
+        assert _labels(result.injections[0]) == case.facts["sees"]
+        assert _removed(result) == _own(case) | {"x-msys-api"}
+        assert isinstance(result.outcome, Plan)
+        assert "x-msys-api" not in {each.name.lower() for each in result.outcome.headers if each.value}
+
+
 _NAMES = st.sampled_from(
     [
         *("X-SMTPAPI", "X-Mailgun-Tag", "X-Mailgun-Variables", "X-Mailgun-Track", "X-PM-Metadata-a"),

@@ -93,13 +93,14 @@ class TrustedMail:
         names = vendor_headers.names(vendors, self.message)
         if not names:
             return
-        if self.message.lacks((x_msys_api.NAME.lower(),)):
+        said = next(iter(self.message.values(x_msys_api.NAME)), b"")
+        if not x_msys_api.unfold(said):  # an empty field counts as none (contract.md 3.1)
             found = vendor_headers.translated(vendors, self.message)
             self.notes += found.notes
             if found.unread:
                 self.remarks = (f"other vendors' fields, not read: {', '.join(found.unread)}",)
             if found.text:
-                seen.add_header(x_msys_api.NAME, found.text)
+                seen.set_header(x_msys_api.NAME, found.text)
         for name in names:
             seen.remove_header(name)
         self.take_edits(seen.edits, for_hop=True)
