@@ -51,8 +51,9 @@ def _settings(items: Iterable[Item], reader: FileReader) -> Settings:
     loader = _Loader(reader.problems, reader.warnings)
     for item in items:
         loader.item(item, loader.top)
-    loader.check_together()
     scripted = scripts.read(items, reader)
+    loader.unserved.take(scripted.losses)
+    loader.check_together()
     if loader.problems:
         raise SettingsError(sorted(loader.problems, key=lambda problem: problem.place))
     stanzas = {name: loader.stanza(name) for name in STANZAS if name in loader.seen or name not in _OPTIONAL}
@@ -210,8 +211,10 @@ class _Loader:
                     self.problems.append(misplaced(inner, place, name))
         if name in OPEN_STANZAS:
             instance = self._named.setdefault((name, item.instance.text if item.instance else ""), {})
-            said = {each.name.lower() for each in item.items if isinstance(each, AssignNode)}
-            instance.update({each: self.origins[name, each] for each in said if (name, each) in self.origins})
+            assigned = {each.name.lower() for each in item.items if isinstance(each, AssignNode)}
+            instance.update(
+                {each: self.origins[name, each] for each in assigned if (name, each) in self.origins}
+            )
 
     def _unaliased(self, stanza: str, item: AssignNode) -> str:
         name = item.name.lower()

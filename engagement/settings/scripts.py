@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from engagement.settings.errors import Problem
 from engagement.settings.files import FileReader
+from engagement.settings.momentum.losses import Loss
 from engagement.settings.option_types.scalars import truth_of
 from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.syntax_tree import AssignNode, Item, ScopeNode, TextListNode, TextNode
@@ -22,11 +23,15 @@ _NOTHING: Mapping[str, Datasource] = MappingProxyType({})
 
 
 class Scripted(NamedTuple):
-    """The scripts in their order, the datasources by name, and what has no effect here."""
+    """The scripts in their order, the datasources by name, and what has no effect here.
+
+    losses: the datasources that cannot be asked here.
+    """
 
     scripts: tuple[PolicyScript, ...] = ()
     sources: Mapping[str, Datasource] = _NOTHING
     notices: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
 
 def read(items: Iterable[Item], reader: FileReader) -> Scripted:
@@ -40,6 +45,7 @@ class _Stanzas:
         self._scripts: dict[str, PolicyScript] = {}
         self._sources: dict[str, Datasource] = {}
         self._notices: list[str] = []
+        self._losses: list[Loss] = []
         self._instance: str | None = None
         self._off: AssignNode | None = None  # the line that switches Momentum's module off
 
@@ -53,7 +59,12 @@ class _Stanzas:
             what = f"{self._off.name} = false in scriptlet {{ }}: its scripts are not run"
             self._notices.append(f"{self._off.place}: {what}")
             self._scripts.clear()
-        return Scripted(tuple(self._scripts.values()), MappingProxyType(self._sources), tuple(self._notices))
+        return Scripted(
+            tuple(self._scripts.values()),
+            MappingProxyType(self._sources),
+            tuple(self._notices),
+            tuple(self._losses),
+        )
 
     def _problem(self, item: Item | TextNode, what: str, expected: str) -> None:
         self._reader.problems.append(Problem(item.place, what, expected))
@@ -115,7 +126,7 @@ class _Stanzas:
         if len(uris) != 1 or not uris[0].startswith("sqlite:") or not uris[0][len("sqlite:") :]:
             engine = uris[0].partition(":")[0] if uris else "none"
             what = f"datasource '{item.instance.text}' with engine {engine}: only SQLite is built"
-            self._problem(item, what, _URI)
+            self._losses.append(Loss("datasource", item.place, what, _URI))
             return
         numbers: dict[str, int] = {}
         for name in _NUMBERS:

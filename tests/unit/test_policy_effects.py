@@ -228,6 +228,20 @@ def test_a_file_that_both_stanzas_name_runs_once(tmp_path: Path) -> None:
     assert message.lines == [(6, "ran")]
 
 
+def test_a_datasource_that_no_policy_asks_may_be_gone_without() -> None:
+    text = 'datasource "auth" { uri = ( "mysql:host=db" ) } datasource "b" { uri = "ldap://db" }'
+    with pytest.raises(SettingsError) as refused:
+        load_text(text)
+    assert str(refused.value).count('or momentum { ignore = ("datasource") } to go without') == 2
+    settings = load_text(f"{text} momentum {{ ignore = ( Datasource ) }}")
+    assert (settings.warnings, settings.datasources) == ((), {})
+    assert settings.notices == tuple(
+        f"<text>:1:{column}: datasource '{name}' with engine {engine}: only SQLite is built; ignored, as "
+        "momentum { ignore } says"
+        for column, name, engine in ((1, "auth", "mysql"), (49, "b", "ldap"))
+    )
+
+
 def test_a_script_that_is_not_there_says_so(tmp_path: Path) -> None:
     path = _written(tmp_path, 'scriptlet "s" { script "x" { source = "no/such" } }')
     with pytest.raises(PolicyError, match=r"no/such\.lua: cannot read the policy file: No such file"):

@@ -81,6 +81,11 @@ class Unserved:
         """Take an option of one of `OPEN_STANZAS` that is not served."""
         self._notice((stanza, item.name.lower()), item.place, f"option '{item.name}' in {stanza} {{ }}")
 
+    def take(self, lost: Iterable[Loss]) -> None:
+        """Take what was found elsewhere."""
+        for number, loss in enumerate(lost):
+            self._losses[loss.name, f"{number} {{"] = loss
+
     def check(self, top: Block, origins: Iterable[tuple[tuple[str, str], Value]]) -> None:
         """Take what only shows once all is read."""
         for (stanza, option), value in origins:

@@ -93,8 +93,8 @@ class TrustedMail:
         names = vendor_headers.names(vendors, self.message)
         if not names:
             return
-        said = next(iter(self.message.values(x_msys_api.NAME)), b"")
-        if not x_msys_api.unfold(said):  # an empty field counts as none (contract.md 3.1)
+        first = next(iter(self.message.values(x_msys_api.NAME)), b"")
+        if not x_msys_api.unfold(first):  # an empty field counts as none (contract.md 3.1)
             found = vendor_headers.translated(vendors, self.message)
             self.notes += found.notes
             if found.unread:
