@@ -1,6 +1,7 @@
 """Lua policies: the dialect, the limits, what a failing script costs, what the calls return."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_pattern_that_could_take_for_ever_is_not_begun() -> None:
 def test_what_no_limit_could_interrupt_is_not_begun(body: str, message: str) -> None:
     with pytest.raises(PolicyFailed, match=rf"^p.lua:2: (table.sort: )?{message}"):
         run(load(body))
+
+
+def test_time_is_kept_between_searches_that_are_just_affordable() -> None:
+    policy = load("while true do pcall(string.find, ('a'):rep(32), ('a*'):rep(6) .. 'b') end")
+    before = time.process_time()
+    with pytest.raises(PolicyFailed, match=r"time limit reached"):
+        run(policy)
+    assert time.process_time() - before < 2  # the limit is half a second; it took ten
 
 
 def test_what_is_ordinary_is_begun_all_the_same() -> None:

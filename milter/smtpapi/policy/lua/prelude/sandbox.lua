@@ -16,6 +16,7 @@ local floor = math.floor
 
 local LONGEST = 16 * 1024 * 1024  -- bytes of a text that a library function makes
 local COSTLY = 2e8                -- steps of a pattern in the worst case: about a second
+local NOTICED = 1e5               -- the clock is asked before what takes longer: half a millisecond
 local DEEPEST = 200               -- repeated items of a pattern: each is a call inside the last, as in Lua 5.2
 local SORTED = 2e9                -- bytes that a sort compares in the worst case: about half a second
 
@@ -217,7 +218,7 @@ end
 -- that repeat, once as if each took any character, once by the longest run that each could take.
 local function affordable(s, p, literal)
   local length = #s
-  if length <= 32 and #p <= 12 then return end
+  if length <= 32 and #p <= 6 then return end
   if length > 65536 and H.late() then stop("time limit reached") end
   local items = literal and {} or repeats_of(p)
   local n = #items
@@ -228,6 +229,7 @@ local function affordable(s, p, literal)
   elseif #p > 64 then first = first * #p / 8 end
   local steps = first
   for i = 1, n do steps = steps * (length + i) / i end
+  if steps > NOTICED and H.late() then stop("time limit reached") end
   if steps <= COSTLY then return end
   steps = first
   for i = 1, n do
@@ -236,7 +238,6 @@ local function affordable(s, p, literal)
   if steps > COSTLY then
     error("pattern too costly for a text of " .. length .. " bytes: use msys.pcre (docs/policy-lua.md)", 3)
   end
-  if H.late() then stop("time limit reached") end
 end
 
 function string.find(s, p, init, literal)
@@ -290,6 +291,7 @@ function table.sort(t, before)
       local one = t[i]
       if type(one) == "string" then bytes = bytes + #one end
     end
+    if n + bytes > NOTICED and H.late() then stop("time limit reached") end
     if bytes * log(n + 1) > SORTED then error("table.sort: too much text to compare", 2) end
   end
   return sort(t, before)
