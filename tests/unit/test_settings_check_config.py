@@ -82,6 +82,14 @@ def test_a_pathway_of_policy_can_be_asked_for(good: Path) -> None:
     assert scope["options"]["tracking_link_expiry"]["value"] == 60
 
 
+def test_a_pathway_that_is_asked_for_and_not_there_is_warned_of(good: Path) -> None:
+    assert run("--pathway", "news", good).stderr == ""
+    assert run("--pathway", "default", good).stderr == ""
+    result = run("--pathway", "nowhere", good)
+    expected = "warning: there is no pathway 'nowhere'; a policy that names it names it to no effect\n"
+    assert (result.exit_code, result.stderr) == (0, expected)
+
+
 @pytest.mark.parametrize("arguments", [("--local", "192.0.2.1"), ("--client", "mail.example.net")])
 def test_a_connection_that_cannot_be_is_a_usage_error(good: Path, arguments: tuple[str, str]) -> None:
     result = run(good, *arguments)

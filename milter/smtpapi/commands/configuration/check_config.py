@@ -8,6 +8,7 @@ import click
 
 from engagement.settings import NoConfiguration, Scoped, Settings, SettingsError, Where, load_file
 from engagement.settings.lint import ScopeView, views
+from engagement.settings.schema import SCOPED
 from engagement.settings.scopes import address_of, listen_of
 from engagement.terminal import json_line
 from smtpapi.commands.configuration import config_values, config_warnings
@@ -85,7 +86,10 @@ def command(
             _print_errors(path, error, missing, as_json)
             worst = _ERRORS if not missing or worst == _ERRORS else _NOT_FOUND
             continue
-        settings = replace(settings, warnings=(*settings.warnings, *_found(path, settings, postfix)))
+        queried = _queried_pathway(pathway, settings)
+        settings = replace(
+            settings, warnings=(*settings.warnings, *queried, *_found(path, settings, postfix))
+        )
         shown = (
             [ScopeView(_connection(where), settings.scoped(where))]
             if where != Where()
@@ -103,6 +107,13 @@ def command(
                 say()
                 say(_trust(client, shown[0].scoped))
     context.exit(worst)
+
+
+def _queried_pathway(name: str, settings: Settings) -> tuple[str, ...]:
+    """Return a warning where the pathway that was asked for is not there."""
+    if name in ("", SCOPED["pathway"].default, *settings.table.pathways()):
+        return ()
+    return (f"there is no pathway '{name}'; a policy that names it names it to no effect",)
 
 
 def _found(path: Path, settings: Settings, postfix: Path | None) -> tuple[str, ...]:
