@@ -82,6 +82,18 @@ def test_a_pathway_of_policy_can_be_asked_for(good: Path) -> None:
     assert scope["options"]["tracking_link_expiry"]["value"] == 60
 
 
+def test_a_pathway_in_the_context_is_in_force_for_its_connection(tmp_path: Path) -> None:
+    path = tmp_path / "smtpapi.conf"
+    path.write_text(
+        'smtpapi { } ESMTP_Listener { tracking_link_expiry = 90 context = [ pathway = "news" ] }\n'
+        'pathway "news" { tracking_link_expiry = 60 Relay_Hosts = ( "192.0.2.0/24" ) }'
+    )
+    document = json.loads(run(path, "--json", "--client", "192.0.2.1").stdout)
+    (scope,) = document["scopes"]
+    assert (scope["pathway"], scope["options"]["tracking_link_expiry"]["value"]) == ("news", 60)
+    assert document["trusted"] is False
+
+
 def test_a_pathway_that_is_asked_for_and_not_there_is_warned_of(good: Path) -> None:
     assert run("--pathway", "news", good).stderr == ""
     assert run("--pathway", "default", good).stderr == ""

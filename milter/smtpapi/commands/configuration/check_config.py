@@ -91,22 +91,32 @@ def command(
             settings, warnings=(*settings.warnings, *queried, *_found(path, settings, postfix))
         )
         shown = (
-            [ScopeView(_connection(where), settings.scoped(where))]
+            [ScopeView(_connection(where), _in_force(settings, where))]
             if where != Where()
             else list(views(settings.table))
         )
         if as_json:
             document = config_values.as_document(path, settings, shown)
             if client:
-                document |= {"trusted": trust.is_trusted(Client(client), shown[0].scoped.relay_hosts)}
+                document |= {"trusted": trust.is_trusted(Client(client), settings.scoped(where).relay_hosts)}
             click.echo(json_line(document))
         else:
             named = path if len(paths) > 1 else None
             config_values.print_text(named, settings, shown, whole=where == Where())
             if client:
                 say()
-                say(_trust(client, shown[0].scoped))
+                say(_trust(client, settings.scoped(where)))
     context.exit(worst)
+
+
+def _in_force(settings: Settings, where: Where) -> Scoped:
+    """Return what is in force for a connection; a pathway in its context counts as one that policy names.
+
+    Whether the client is trusted is decided before.
+    """
+    scoped = settings.scoped(where)
+    named = scoped.options.context.get("pathway", "")
+    return settings.scoped(replace(where, pathway=named)) if named and not where.pathway else scoped
 
 
 def _queried_pathway(name: str, settings: Settings) -> tuple[str, ...]:
