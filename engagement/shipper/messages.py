@@ -69,13 +69,15 @@ class MessageMatcher:
             return []
         ids = {event.id for event in waited}
         both = {event.id: event for event in (*events, *waited)}
-        found = self._rows(list(both.values()), injections)
+        newest = self._store.newest_injection()
+        found = self._rows(list(both.values()), injections, newest)
         missing = [event for event in both.values() if event.id not in found and event.id not in ids]
         if missing:
             self._store.put_waiting(missing)
-            self._remember(missing)
+            self._remember(missing, look_again=newest is None)
             ids.update(event.id for event in missing)
-            found |= self._rows(missing, ())  # another shipper may have brought it meanwhile
+            if newest is None:
+                found |= self._rows(missing, injections)  # another shipper may have brought it meanwhile
         unsure = self._is_unsure()
         return [Match(both[name], row, unsure or name in ids) for name, row in found.items()]
 
@@ -129,15 +131,12 @@ class MessageMatcher:
             if injection.at_ms < late or name in self._names
         ]
 
-    def _rows(self, events: Sequence[MessageEvent], injections: Sequence[Injection]) -> dict[str, EventRow]:
-        """Return the rows of events whose message is known, by event id."""
-        sent = self._just_sent(events, injections)
-        names = {name for event in events if event.id not in sent for name in names_of(event)}
-        known = {name: list(found) for name, found in self._store.injections(names).items()}
-        for injection in injections:
-            for name in names_of(injection):
-                if name in names:
-                    known.setdefault(name, []).append(injection)
+    def _rows(
+        self, events: Sequence[MessageEvent], injections: Sequence[Injection], newest: int | None = None
+    ) -> dict[str, EventRow]:
+        """Return the rows of events whose message is known, by event id. newest: injection in the store."""
+        sent = _just_sent(events, injections, newest)
+        known = self._known([event for event in events if event.id not in sent], injections)
         made = {}
         for event in events:
             try:
@@ -149,36 +148,49 @@ class MessageMatcher:
                 _log.error("event %s: %s while its message was looked for", event.id, type(error).__name__)
         return made
 
-    def _just_sent(
+    def _known(
         self, events: Sequence[MessageEvent], injections: Sequence[Injection]
-    ) -> dict[str, Injection]:
-        """Return the injections that events are about for sure without a look-up, by event id.
+    ) -> dict[MessageName, list[Injection]]:
+        """Return the injections that events may be about, by name: of the store, and those of this batch.
 
-        `chosen` takes the newest of a queue id and mark: one of this batch, if the store has none as new.
-        That is so of nearly all mail that is sent at once, also where a backlog is shipped.
+        Nearly all are known by their queue id and mark, and came not long ago; then nothing older is looked
+        for, nor a Message-ID, which each costs a large store a look in all there is.
         """
-        newest = self._store.newest_injection() if events and injections else None
-        if newest is None:
-            return {}
-        sent: dict[tuple[str, str, int], list[Injection]] = {}
-        for injection in injections:
-            if injection.at_ms > newest and injection.queue_id:
-                name = injection.node_name, injection.queue_id, injection.recipient_mark
-                sent.setdefault(name, []).append(injection)
-        found = {}
+        marked: dict[MessageName, list[MessageEvent]] = {}
         for event in events:
-            if event.recipient_mark:
-                first, last = _span(event)
-                of_name = sent.get((event.node_name, event.queue_id, event.recipient_mark), ())
-                if one := _newest([each for each in of_name if first <= each.at_ms <= last]):
-                    found[event.id] = one
-        return found
+            if event.queue_id and event.recipient_mark:
+                name = MessageName("queue_id", event.node_name, event.queue_id)
+                marked.setdefault(name, []).append(event)
 
-    def _remember(self, events: Iterable[MessageEvent]) -> None:
+        def enough(name: MessageName, found: Sequence[Injection]) -> bool:
+            return all(_of_mark(event, found) for event in marked[name])
+
+        known = {name: list(found) for name, found in self._store.injections(marked, enough).items()}
+        names = {name for event in events for name in names_of(event)}
+        for injection in injections:
+            for name in names_of(injection):
+                if name in names:
+                    known.setdefault(name, []).append(injection)
+        clear = {
+            event.id
+            for name, of_name in marked.items()
+            for event in of_name
+            if name in known and _of_mark(event, known[name])
+        }
+        others = {
+            name for event in events if event.id not in clear for name in names_of(event)
+        } - marked.keys()
+        for name, found in self._store.injections(others).items() if others else ():
+            known[name] = [*found, *known.get(name, ())]
+        return known
+
+    def _remember(self, events: Iterable[MessageEvent], *, look_again: bool) -> None:
+        """Note that events wait. look_again: their injections may come past this shipper."""
         now = time.monotonic()
         for event in events:
             self._names.update(dict.fromkeys(names_of(event)))
-            self._later(event, 0, now)
+            if look_again:
+                self._later(event, 0, now)
         while len(self._names) > _REMEMBERED:
             del self._names[next(iter(self._names))]
         while len(self._again) > _REMEMBERED:
@@ -189,6 +201,34 @@ class MessageMatcher:
             self._again[event.id] = (now + _LOOKS[looks], looks, event)
         else:
             self._again.pop(event.id, None)
+
+
+def _just_sent(
+    events: Sequence[MessageEvent], injections: Sequence[Injection], newest: int | None
+) -> dict[str, Injection]:
+    """Return the injections that events are about for sure without a look-up, by event id.
+
+    `chosen` takes the newest of a queue id and mark: one of this batch, if the store has none as new.
+    That is so of nearly all mail that is sent at once, also where a backlog is shipped.
+    """
+    if newest is None:
+        return {}
+    sent: dict[tuple[str, str], list[Injection]] = {}
+    for injection in injections:
+        if injection.at_ms > newest and injection.queue_id:
+            sent.setdefault((injection.node_name, injection.queue_id), []).append(injection)
+    found = {}
+    for event in events:
+        if event.recipient_mark and (one := _of_mark(event, sent.get((event.node_name, event.queue_id), ()))):
+            found[event.id] = one
+    return found
+
+
+def _of_mark(event: MessageEvent, found: Iterable[Injection]) -> Injection | None:
+    """Return the newest of the injections of an event's queue id that has its mark and came in time."""
+    first, last = _span(event)
+    mark = event.recipient_mark
+    return _newest([each for each in found if each.recipient_mark == mark and first <= each.at_ms <= last])
 
 
 def chosen(event: MessageEvent, known: _Found) -> Injection | None:

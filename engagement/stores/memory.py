@@ -29,6 +29,7 @@ from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
     Count,
+    Enough,
     LabelledHit,
     Named,
     PastLabel,
@@ -230,7 +231,9 @@ class MemoryStore:
             self._past.pop(row.event_id, None)
             self._known.forget(row)
 
-    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
+    def injections(
+        self, names: Iterable[MessageName], _enough: Enough | None = None
+    ) -> Mapping[MessageName, tuple[Injection, ...]]:
         """See the port."""
         with self._lock:
             return self._known.injections(names)

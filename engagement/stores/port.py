@@ -7,7 +7,7 @@ joined when it is read, as the two arrive in any order.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ HITS_OF_A_MESSAGE: Final = 1_000  # that are judged together; more of them are a
 SWEEP_LIMIT: Final = 5_000  # rows; a transaction of some tens of milliseconds blocks nobody for long
 
 
+Enough = Callable[[MessageName, Sequence[Injection]], bool]
 Named = Literal["campaign", "domain", "sending_domain"]  # what events are found by; a domain: of recipients
 
 
@@ -186,17 +187,20 @@ class EventStore(Protocol):
         the same id. What is no mark of this store counts as "".
         """
 
-    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
+    def injections(
+        self, names: Iterable[MessageName], enough: Enough | None = None
+    ) -> Mapping[MessageName, tuple[Injection, ...]]:
         """Return the injections of messages that these names stand for, newest first.
 
         One queue id stands for one message of several recipients, or, used again, for several messages. Names
-        that are not known are left out.
+        that are not known are left out. enough: takes a name and what was found for it; once it returns True,
+        injections that came before need not be looked for, which a large store may make use of.
         """
 
     def newest_injection(self) -> int | None:
         """Return when the newest injection in the store came, Unix milliseconds; 0 if there is none.
 
-        None where the store cannot tell at little cost.
+        None where the store cannot tell at little cost, or others may write one meanwhile.
         """
 
     def put_waiting(self, events: Iterable[MessageEvent]) -> None:

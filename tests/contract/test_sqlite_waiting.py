@@ -1,13 +1,14 @@
 """What SQLite does to find the events that wait for a batch of injections: hardly anything, as none do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from contract.waiting_samples import event, header, injection
-from engagement.events.model import names_of
+from contract.waiting_samples import event, header, injected, injection, queue
+from engagement.events.model import Injection, MessageName, names_of
+from engagement.stores.sqlite.codes import RUN_BITS
 from engagement.stores.sqlite.store import SqliteStore
 from engagement.stores.sqlite.waiting import NAMED
 
@@ -70,3 +71,32 @@ def test_an_event_that_cannot_be_read_holds_up_no_other(store: SqliteStore) -> N
     store.drop_waiting([one])
     assert store.waiting(NAMES) == ()
     assert store.sweep_waiting(1 << 50) == 0
+
+
+@pytest.mark.parametrize("runs", [1, 3, 4, 5, 9])
+def test_a_queue_id_that_was_used_again_is_looked_for_as_far_back_as_is_needed(
+    store: SqliteStore, runs: int
+) -> None:
+    sent = [injection(number, number * 1000) for number in range(1, runs + 1)]
+    for number, one in enumerate(sent):
+        store.add(injected(one))
+        assert store._connection is not None
+        place = (number + 1) << RUN_BITS
+        store._connection.execute("UPDATE state SET value = ? WHERE name = 'next'", (place,))
+    name, told = queue("4XyZ12abcdz9s"), list[Sequence[Injection]]()
+
+    def enough(asked: MessageName, found: Sequence[Injection]) -> bool:
+        assert asked == name
+        told.append(found)
+        return wanted in found
+
+    newest_first = tuple(sent[::-1])
+    assert store.injections([name]) == {name: newest_first}
+    wanted = sent[-1]
+    assert store.injections([name, header("<x>")], enough) == {name: (wanted,)}
+    assert told == [[wanted]]
+    wanted = sent[0]
+    assert store.injections([name], enough) == {name: newest_first}
+    assert store.injections([header("<1@example.org>")], lambda *_: True) == {
+        header("<1@example.org>"): (sent[0],)
+    }

@@ -1,7 +1,7 @@
 """Events of logs find their messages, whoever comes first (engagement.shipper.messages)."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from engagement.shipper.loop import Shipper
 from engagement.shipper.messages import DAY_MS, MessageMatcher, chosen, completed
 from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
-from engagement.stores.port import Query, StoreError
+from engagement.stores.port import Enough, Query, StoreError
 from engagement.stores.sqlite.store import SqliteStore
 from unit.event_samples import AT
 from unit.event_samples import injection as any_injection
@@ -183,6 +183,7 @@ def test_a_message_of_another_shipper_is_found_a_little_later(
     store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other looked for waiting events just before this one came."""
+    monkeypatch.setattr(store, "newest_injection", lambda: None)  # as of a store that others write to
     monkeypatch.setattr(messages, "_LOOKS", (0.0, 0.0, 3600.0))
     matcher = MessageMatcher(store, b"", lambda: AT / 1000)
     assert matcher.matched([event()], ()) == []
@@ -198,6 +199,7 @@ def test_a_message_that_another_shipper_brings_meanwhile_is_found_at_once(
     store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other asked what waits just before this event did, and wrote its message just after."""
+    monkeypatch.setattr(store, "newest_injection", lambda: None)
     put = store.put_waiting
 
     def put_while_another_adds(events: list[MessageEvent]) -> None:
@@ -250,13 +252,50 @@ def test_of_a_batch_an_event_takes_the_message_that_the_store_would_have_named(
     assert match(True) == match(False)
 
 
+class Impatient(MemoryStore):
+    """A store that looks for no older injection once it was told that it has enough."""
+
+    def injections(
+        self, names: Iterable[MessageName], enough: Enough | None = None
+    ) -> Mapping[MessageName, tuple[Injection, ...]]:
+        answer = {}
+        for name, found in super().injections(names).items():
+            stops = (end for end in range(1, len(found)) if enough and enough(name, found[:end]))
+            answer[name] = found[: next(stops, len(found))]
+        return answer
+
+
+_EVENTS = st.lists(
+    st.builds(
+        lambda queue_id, name, kind: event(queue_id, name, type=kind, message_id_header="<1@example.org>"),
+        st.sampled_from(("AAAA1", "BBBB2", "")),
+        st.sampled_from(("ida@example.net", "bob@example.net", "")),
+        st.sampled_from(("delivery", "delay")),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=200)
+@given(_SENT, _SENT, _EVENTS)
+def test_looking_for_no_older_messages_than_needed_finds_the_same(
+    stored: list[Injection], sent: list[Injection], events: list[MessageEvent]
+) -> None:
+    def match(store: MemoryStore) -> list[tuple[str, str]]:
+        store.add([row for each in stored for row in rows(each)])
+        found = MessageMatcher(store, b"", lambda: AT / 1000).matched(events, sent)
+        return [(each.event.id, each.row.message_id) for each in found]
+
+    assert match(MemoryStore()) == match(Impatient())
+
+
 def test_an_event_of_a_message_of_its_batch_asks_for_no_other(
     store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add(list(rows(injection("BBBB2", at_ms=AT - 1))))
     requested: list[MessageName] = []
 
-    def injections(names: Iterable[MessageName]) -> dict[MessageName, tuple[Injection, ...]]:
+    def injections(names: Iterable[MessageName], *_: object) -> dict[MessageName, tuple[Injection, ...]]:
         requested.extend(names)
         return {}
 
@@ -268,7 +307,7 @@ def test_an_event_of_a_message_of_its_batch_asks_for_no_other(
     assert [each.row.message_id for each in matcher.matched([event("CCCC3")], [older])] == [
         older.message_id.hex()
     ]
-    assert requested == list(names_of(event("CCCC3")))
+    assert requested == [MessageName("queue_id", IDA.node_name, "CCCC3")]
 
 
 def test_a_store_that_fails_loses_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
     Count,
+    Enough,
     FigureQuery,
     FigureRow,
     Grouping,
@@ -155,8 +156,10 @@ class CassandraStore:
 
     # --- names, labels ---
 
-    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
-        """See the port."""
+    def injections(
+        self, names: Iterable[MessageName], _enough: Enough | None = None
+    ) -> Mapping[MessageName, tuple[Injection, ...]]:
+        """See the port. All of a name are found at once."""
         return self._finder.injections(names)
 
     def newest_injection(self) -> int | None:

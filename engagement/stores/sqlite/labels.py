@@ -1,7 +1,7 @@
 """Hits and their labels in the file: read to be classified anew, changed, and the ones before."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from engagement.events.classify import Classification, ReaderClass, rules_number
@@ -9,12 +9,21 @@ from engagement.events.ids import derived
 from engagement.events.model import Hit, Injection, MessageEvent, MessageName, names_of
 from engagement.events.record import BadRecord, decode
 from engagement.figures.facts import Fact
-from engagement.stores.port import HITS_OF_A_MESSAGE, LabelledHit, PastLabel
-from engagement.stores.sqlite.codes import CLASS_CODES, CLASSES, HITS, NAMES, TYPE_CODES, event_key, hashed
+from engagement.stores.port import HITS_OF_A_MESSAGE, Enough, LabelledHit, PastLabel
+from engagement.stores.sqlite.codes import (
+    CLASS_CODES,
+    CLASSES,
+    HITS,
+    NAMES,
+    TYPE_CODES,
+    Lookup,
+    event_key,
+    hashed,
+)
 from engagement.stores.sqlite.counting.facts import COLUMNS, fact
 from engagement.stores.sqlite.counting.figures import Differences, ever_of, of_message
 from engagement.stores.sqlite.counting.grouped import forget
-from engagement.stores.sqlite.reading import refs, tenants
+from engagement.stores.sqlite.reading import tenants
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import Change, replace, state
 
@@ -61,6 +70,20 @@ WHERE event.tenant = 0 AND event.at_ms = ? AND event.event_id = ?
 """
 
 
+_SINGLE: Final = 4  # runs that are looked into one by one: some 500,000 events
+_RUN_BEFORE: Final = "SELECT max(run) FROM lookup WHERE run < ?"
+_IN_RUN: Final = "SELECT ref FROM lookup WHERE run = ? AND what = ? AND hash = ?"
+_IN_OLDER_RUNS: Final = """
+WITH RECURSIVE runs (run) AS (
+    SELECT (SELECT max(run) FROM lookup WHERE run < ?)
+    UNION ALL SELECT (SELECT max(lookup.run) FROM lookup WHERE lookup.run < runs.run) FROM runs
+    WHERE runs.run IS NOT NULL
+)
+SELECT lookup.ref FROM runs CROSS JOIN lookup
+    ON lookup.run = runs.run AND lookup.what = ? AND lookup.hash = ?
+"""
+
+
 def decoded(record: bytes) -> Hit | Injection | MessageEvent | None:
     """Return the event of a record, None for a row of an early schema, whose fields alone are kept."""
     try:
@@ -90,19 +113,48 @@ def delivered(connection: sqlite3.Connection, message: bytes) -> int | None:
     return None if at_ms is None else int(at_ms)
 
 
-def injections(connection: sqlite3.Connection, name: MessageName) -> list[Injection]:
-    """Return the injections of messages with a name, newest first."""
+class Runs:
+    """The runs of `lookup`, newest first: what is asked for mostly came not long ago."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._newest: list[int] = []
+        before = 1 << 62
+        while len(self._newest) < _SINGLE:
+            (before,) = connection.execute(_RUN_BEFORE, (before,)).fetchone()
+            if before is None:
+                break
+            self._newest.append(before)
+
+    def refs(self, what: Lookup, number: int) -> Iterator[set[bytes]]:
+        """Yield what `lookup` leads to, as `refs`: of the newest runs one by one, then of all others."""
+        for run in self._newest:
+            yield {ref for (ref,) in self._connection.execute(_IN_RUN, (run, int(what), number))}
+        if len(self._newest) == _SINGLE:
+            older = self._connection.execute(_IN_OLDER_RUNS, (self._newest[-1], int(what), number))
+            yield {ref for (ref,) in older}
+
+
+def injections(
+    connection: sqlite3.Connection, name: MessageName, runs: Runs, enough: Enough | None = None
+) -> list[Injection]:
+    """Return the injections of messages with a name, newest first. enough: see the port."""
     found: dict[str, Injection] = {}
-    for ref in refs(connection, NAMES[name.what], [hashed(name.text)]) if name.what in NAMES else ():
-        if len(ref) == 16:
-            lines = connection.execute(_INJECTIONS, (ref,)).fetchall()
-        else:
-            lines = connection.execute(_BY_EVENT, (int.from_bytes(ref[:8], "big"), ref[8:])).fetchall()
-        for (record,) in lines:
-            event = decoded(record)
-            if isinstance(event, Injection) and name in names_of(event):
-                found[event.id] = event
-    return sorted(found.values(), key=lambda one: (one.at_ms, one.id), reverse=True)
+    ordered: list[Injection] = []
+    for refs_found in runs.refs(NAMES[name.what], hashed(name.text)) if name.what in NAMES else ():
+        for ref in refs_found:
+            if len(ref) == 16:
+                lines = connection.execute(_INJECTIONS, (ref,)).fetchall()
+            else:
+                lines = connection.execute(_BY_EVENT, (int.from_bytes(ref[:8], "big"), ref[8:])).fetchall()
+            for (record,) in lines:
+                event = decoded(record)
+                if isinstance(event, Injection) and name in names_of(event):
+                    found[event.id] = event
+        ordered = sorted(found.values(), key=lambda one: (one.at_ms, one.id), reverse=True)
+        if ordered and enough and enough(name, ordered):
+            break
+    return ordered
 
 
 def past_labels(connection: sqlite3.Connection, terms: Terms, event_id: str) -> tuple[PastLabel, ...]:

@@ -25,6 +25,7 @@ from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
     Count,
+    Enough,
     FigureQuery,
     FigureRow,
     Grouping,
@@ -242,12 +243,15 @@ class SqliteStore(WaitingEvents):
         events = tuple(event for _, event in came if expired or "x_expired" not in event)
         return Arrivals(events, str(came[-1][0]) if came else mark)
 
-    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
+    def injections(
+        self, names: Iterable[MessageName], enough: Enough | None = None
+    ) -> Mapping[MessageName, tuple[Injection, ...]]:
         """See the port."""
         requested = list(dict.fromkeys(names))
 
         def read(connection: sqlite3.Connection) -> dict[MessageName, tuple[Injection, ...]]:
-            return {name: tuple(labels.injections(connection, name)) for name in requested}
+            runs = labels.Runs(connection)
+            return {name: tuple(labels.injections(connection, name, runs, enough)) for name in requested}
 
         return {name: found for name, found in self._do(read, {}).items() if found}
 

@@ -13,6 +13,7 @@ from engagement.events.model import MessageEvent, MessageName, names_of
 from engagement.events.record import BadRecord, decode, encode
 from engagement.stores.sqlite.codes import TYPE_CODES, event_key, hashed
 from engagement.stores.sqlite.connection import SqliteFile, in_transaction
+from engagement.stores.sqlite.earlier import before
 from engagement.stores.sqlite.reading import tenants
 
 _PUT: Final = "INSERT INTO waiting (event_id, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
@@ -37,9 +38,11 @@ class WaitingEvents(SqliteFile):
     """The events of a file that wait for their message."""
 
     def newest_injection(self) -> int | None:
-        """See the port."""
+        """See the port. None while a file of before moves over: there may be newer ones in it."""
 
-        def newest(connection: sqlite3.Connection) -> int:
+        def newest(connection: sqlite3.Connection) -> int | None:
+            if before.is_moving(connection):
+                return None
             found = [connection.execute(_NEWEST, (number,)).fetchone()[0] for number in tenants(connection)]
             return max((at_ms for at_ms in found if at_ms is not None), default=0)
 
