@@ -157,15 +157,20 @@ class MessageMatcher:
         for, nor a Message-ID, which each costs a large store a look in all there is.
         """
         marked: dict[MessageName, list[MessageEvent]] = {}
+        whole = set[MessageName]()  # names of which all injections count
         for event in events:
+            names = names_of(event)
             if event.queue_id and event.recipient_mark:
-                name = MessageName("queue_id", event.node_name, event.queue_id)
-                marked.setdefault(name, []).append(event)
+                marked.setdefault(names[0], []).append(event)
+                whole.update(names[1:])
+            else:
+                whole.update(names)
 
         def enough(name: MessageName, found: Sequence[Injection]) -> bool:
-            return all(_of_mark(event, found) for event in marked[name])
+            return name not in whole and all(_of_mark(event, found) for event in marked[name])
 
-        known = {name: list(found) for name, found in self._store.injections(marked, enough).items()}
+        since = min((_span(event)[0] for event in events), default=0)
+        known = {name: list(found) for name, found in self._store.injections(marked, enough, since).items()}
         names = {name for event in events for name in names_of(event)}
         for injection in injections:
             for name in names_of(injection):
@@ -180,7 +185,7 @@ class MessageMatcher:
         others = {
             name for event in events if event.id not in clear for name in names_of(event)
         } - marked.keys()
-        for name, found in self._store.injections(others).items() if others else ():
+        for name, found in self._store.injections(others, None, since).items() if others else ():
             known[name] = [*found, *known.get(name, ())]
         return known
 

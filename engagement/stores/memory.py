@@ -232,7 +232,7 @@ class MemoryStore:
             self._known.forget(row)
 
     def injections(
-        self, names: Iterable[MessageName], _enough: Enough | None = None
+        self, names: Iterable[MessageName], _enough: Enough | None = None, _since_ms: int = 0
     ) -> Mapping[MessageName, tuple[Injection, ...]]:
         """See the port."""
         with self._lock:

@@ -188,13 +188,14 @@ class EventStore(Protocol):
         """
 
     def injections(
-        self, names: Iterable[MessageName], enough: Enough | None = None
+        self, names: Iterable[MessageName], enough: Enough | None = None, since_ms: int = 0
     ) -> Mapping[MessageName, tuple[Injection, ...]]:
         """Return the injections of messages that these names stand for, newest first.
 
         One queue id stands for one message of several recipients, or, used again, for several messages. Names
         that are not known are left out. enough: takes a name and what was found for it; once it returns True,
-        injections that came before need not be looked for, which a large store may make use of.
+        injections that came before need not be looked for, nor those from before since_ms. A large store may
+        make use of both.
         """
 
     def newest_injection(self) -> int | None:

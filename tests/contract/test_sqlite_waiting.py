@@ -73,30 +73,45 @@ def test_an_event_that_cannot_be_read_holds_up_no_other(store: SqliteStore) -> N
     assert store.sweep_waiting(1 << 50) == 0
 
 
+def in_runs_of_their_own(store: SqliteStore, count: int, **given: bytes) -> list[Injection]:
+    sent = [injection(number, number * 1000, **given) for number in range(1, count + 1)]
+    for number, one in enumerate(sent, 1):
+        store.add(injected(one))
+        assert store._connection is not None
+        values = (number << RUN_BITS,)
+        store._connection.execute("UPDATE state SET value = ? WHERE name = 'next'", values)
+    return sent
+
+
 @pytest.mark.parametrize("runs", [1, 3, 4, 5, 9])
 def test_a_queue_id_that_was_used_again_is_looked_for_as_far_back_as_is_needed(
     store: SqliteStore, runs: int
 ) -> None:
-    sent = [injection(number, number * 1000) for number in range(1, runs + 1)]
-    for number, one in enumerate(sent):
-        store.add(injected(one))
-        assert store._connection is not None
-        place = (number + 1) << RUN_BITS
-        store._connection.execute("UPDATE state SET value = ? WHERE name = 'next'", (place,))
-    name, told = queue("4XyZ12abcdz9s"), list[Sequence[Injection]]()
+    sent = in_runs_of_their_own(store, runs)
+    name, seen = queue("4XyZ12abcdz9s"), list[Sequence[Injection]]()
 
-    def enough(asked: MessageName, found: Sequence[Injection]) -> bool:
-        assert asked == name
-        told.append(found)
-        return wanted in found
+    def enough(whose: MessageName, found: Sequence[Injection]) -> bool:
+        assert whose == name
+        seen.append(found)
+        return sufficient in found
 
     newest_first = tuple(sent[::-1])
     assert store.injections([name]) == {name: newest_first}
-    wanted = sent[-1]
-    assert store.injections([name, header("<x>")], enough) == {name: (wanted,)}
-    assert told == [[wanted]]
-    wanted = sent[0]
+    sufficient = sent[-1]
+    assert store.injections([name, header("<x>")], enough) == {name: (sufficient,)}
+    assert seen == [[sufficient]]
+    sufficient = sent[0]
     assert store.injections([name], enough) == {name: newest_first}
-    assert store.injections([header("<1@example.org>")], lambda *_: True) == {
-        header("<1@example.org>"): (sent[0],)
-    }
+    first = header("<1@example.org>")
+    assert store.injections([first], lambda *_: True) == {first: (sent[0],)}
+
+
+def test_runs_with_nothing_newer_than_the_time_that_is_given_are_passed_by(store: SqliteStore) -> None:
+    """Not the newest four, which the program of before may have written to."""
+    sent = in_runs_of_their_own(store, 7, message_id=b"")
+    name = queue("4XyZ12abcdz9s")
+    since = [len(store.injections([name], None, one.at_ms)[name]) for one in sent]
+    assert since == [7, 6, 5, 4, 4, 4, 4]
+    assert store._connection is not None
+    store._connection.execute("DELETE FROM state WHERE name LIKE 'injected %'")  # as a file of before
+    assert len(store.injections([name], None, sent[-1].at_ms)[name]) == 7

@@ -256,10 +256,11 @@ class Impatient(MemoryStore):
     """A store that looks for no older injection once it was told that it has enough."""
 
     def injections(
-        self, names: Iterable[MessageName], enough: Enough | None = None
+        self, names: Iterable[MessageName], enough: Enough | None = None, since_ms: int = 0
     ) -> Mapping[MessageName, tuple[Injection, ...]]:
         answer = {}
-        for name, found in super().injections(names).items():
+        for name, every in super().injections(names).items():
+            found = tuple(each for each in every if each.at_ms >= since_ms)
             stops = (end for end in range(1, len(found)) if enough and enough(name, found[:end]))
             answer[name] = found[: next(stops, len(found))]
         return answer

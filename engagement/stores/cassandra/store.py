@@ -157,7 +157,7 @@ class CassandraStore:
     # --- names, labels ---
 
     def injections(
-        self, names: Iterable[MessageName], _enough: Enough | None = None
+        self, names: Iterable[MessageName], _enough: Enough | None = None, _since_ms: int = 0
     ) -> Mapping[MessageName, tuple[Injection, ...]]:
         """See the port. All of a name are found at once."""
         return self._finder.injections(names)

@@ -81,6 +81,7 @@ WITH RECURSIVE runs (run) AS (
 )
 SELECT lookup.ref FROM runs CROSS JOIN lookup
     ON lookup.run = runs.run AND lookup.what = ? AND lookup.hash = ?
+WHERE NOT EXISTS (SELECT 1 FROM state WHERE name = 'injected ' || runs.run AND value < ?)
 """
 
 
@@ -114,10 +115,14 @@ def delivered(connection: sqlite3.Connection, message: bytes) -> int | None:
 
 
 class Runs:
-    """The runs of `lookup`, newest first: what is asked for mostly came not long ago."""
+    """The runs of `lookup`, newest first: what is asked for mostly came not long ago.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    since_ms: older ones need not be looked into that hold injections of before alone.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, since_ms: int) -> None:
         self._connection = connection
+        self._since_ms = since_ms
         self._newest: list[int] = []
         before = 1 << 62
         while len(self._newest) < _SINGLE:
@@ -131,7 +136,8 @@ class Runs:
         for run in self._newest:
             yield {ref for (ref,) in self._connection.execute(_IN_RUN, (run, int(what), number))}
         if len(self._newest) == _SINGLE:
-            older = self._connection.execute(_IN_OLDER_RUNS, (self._newest[-1], int(what), number))
+            values = self._newest[-1], int(what), number, self._since_ms
+            older = self._connection.execute(_IN_OLDER_RUNS, values)
             yield {ref for (ref,) in older}
 
 

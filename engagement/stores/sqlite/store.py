@@ -244,13 +244,13 @@ class SqliteStore(WaitingEvents):
         return Arrivals(events, str(came[-1][0]) if came else mark)
 
     def injections(
-        self, names: Iterable[MessageName], enough: Enough | None = None
+        self, names: Iterable[MessageName], enough: Enough | None = None, since_ms: int = 0
     ) -> Mapping[MessageName, tuple[Injection, ...]]:
         """See the port."""
         requested = list(dict.fromkeys(names))
 
         def read(connection: sqlite3.Connection) -> dict[MessageName, tuple[Injection, ...]]:
-            runs = labels.Runs(connection)
+            runs = labels.Runs(connection, since_ms)
             return {name: tuple(labels.injections(connection, name, runs, enough)) for name in requested}
 
         return {name: found for name, found in self._do(read, {}).items() if found}

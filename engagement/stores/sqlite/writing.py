@@ -12,6 +12,7 @@ from engagement.stores.sqlite.written import (
     ADD_EVENT,
     ADD_LOOKUP,
     KEEP_MESSAGE,
+    KEEP_NEWEST,
     REPLACE_BODY,
     REPLACE_EVENT,
     Arrived,
@@ -91,6 +92,7 @@ def store(connection: sqlite3.Connection, portion: Portion) -> None:
         KEEP_MESSAGE,
         [known.values(message) for message, known in portion.messages.items() if known.is_to_be_written],
     )
+    connection.executemany(KEEP_NEWEST, portion.newest.items())
     if portion.senders:
         connection.executemany(_SENT_FROM, portion.senders)
 

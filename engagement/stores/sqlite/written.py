@@ -61,6 +61,11 @@ _INJECTED: Final = f"""
 SELECT 1 FROM event INDEXED BY by_message
 WHERE message = ? AND type = {_INJECTION} AND event_id = ? AND at_ms <> ?
 """  # noqa: S608 - a number of ours
+# When the newest injection of a run of `lookup` came: what is about newer mail need not be looked for in it.
+KEEP_NEWEST: Final = """
+INSERT INTO state (name, value) VALUES ('injected ' || ?, ?)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
+"""
 TAG_SETS: Final = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
 
 
@@ -109,7 +114,8 @@ class Portion:
     """The values of some rows.
 
     arrived: the rows for the figures, if all are new. senders: messages with older events, which now have a
-    sender. Raises ValueError, TypeError, OverflowError or RecursionError for a row that cannot be stored.
+    sender. newest: when the newest injection came, by run of `lookup`. Raises ValueError, TypeError,
+    OverflowError or RecursionError for a row that cannot be stored.
     """
 
     def __init__(self, connection: sqlite3.Connection, terms: Terms, tag_numbers: Iterable[int]) -> None:
@@ -123,6 +129,7 @@ class Portion:
         self.lookups: list[tuple[int, int, int, bytes]] = []
         self.messages: dict[bytes, Known] = {}
         self.senders: list[tuple[int, bytes, int]] = []
+        self.newest: dict[int, int] = {}
         self._injected: dict[bytes, int] = {}
 
     def put(self, rows: list[EventRow], place: int) -> None:
@@ -148,6 +155,8 @@ class Portion:
         recipient = recipient_hash(row.tenant, row.recipient)
         transmission = signed(int(row.transmission_id or "0"))
         sender, fresh_from, is_repeated = numbers[row.sending_domain], 0, False
+        if kind == _INJECTION:
+            self.newest[run] = max(at_ms, self.newest.get(run, at_ms))
         if row.message_id:
             leads_to = message = bytes.fromhex(row.message_id)
             known = self.messages[message]
