@@ -40,15 +40,19 @@ def read_rules(folder: Path | None = None, as_numbers: AsNumbers | None = None) 
     tables = [(path, *_table(path)) for path in files(folder)]
     version = str(max((_version(path, table) for path, _, table in tables), default=0))
     rules: list[Rule] = []
+    places: dict[str, Path] = {}
     for path, text, table in tables:
         for number, each in enumerate(table.get("rule", [])):
             try:
                 rule = rule_of(each, version, partial(_networks, path.parent))
             except RuleFault as fault:
                 raise RulesError(f"{path}:{_line(text, number, fault.key)}: {fault}") from fault
-            if any(other.name == rule.name for other in rules):
-                line = _line(text, number, "name")
-                raise RulesError(f"{path}:{line}: a second rule of the name {rule.name!r}: give it another")
+            if rule.name in places:
+                raise RulesError(
+                    f"{path}:{_line(text, number, 'name')}: a second rule of the name {rule.name!r}, as in "
+                    f"{places[rule.name]}: give one of them another"
+                )
+            places[rule.name] = path
             rules.append(rule)
     return RuleSet(rules, version, as_numbers)
 

@@ -98,13 +98,19 @@ WRONG = [
     ),
     *(
         ('agent_contains = "our-monitor"', f"as_number = {value}", ":7: as_number is a number or a list")
-        for value in ("[1, 0]", "[1, true]", '"1"', "1.5", "[1, -1]")
+        for value in ("[1, 0]", "[1, true]", '"1"', "1.5", "[1, -1]", "[]")
     ),
     ('agent_contains = "our-monitor"', "agent_contains = []", ":7: agent_contains is empty"),
     ('agent_contains = "our-monitor"', 'agent_matches = "(a+)+"', ":7: a group may not be repeated"),
     ('agent_contains = "our-monitor"', 'network = "10.0.0.1/8"', ":7: no network: .*host bits"),
     ('agent_contains = "our-monitor"', 'signals = "LOUD"', ":7: 'LOUD' is no signal; there are RECORDED"),
     ('agent_contains = "our-monitor"', "burst = { links = 3 }", r":7: burst = { links = N, seconds = N }"),
+    *(
+        ('agent_contains = "our-monitor"', f"burst = {{ links = 3, seconds = {value} }}", ":7: burst = {")
+        for value in ("nan", "inf", "-inf", "0", "true", "3601")
+    ),
+    ('agent_contains = "our-monitor"\n', "", ":3: a rule without a condition would hold for every hit"),
+    ('agent_contains = "our-monitor"', 'scope = "clicks"', ":3: a rule without a condition"),
     ('agent_contains = "our-monitor"', 'agent_list = "mine"', ":7: there is no list 'mine'"),
     ('agent_contains = "our-monitor"', "as_number = -1", ":7: as_number is a number"),
     ('agent_contains = "our-monitor"', "spoiled = false", ":7: spoiled = true, or leave it out"),
@@ -151,6 +157,12 @@ def test_a_wrong_file_is_told_with_its_line_and_what_to_write(
 def test_patterns_that_may_take_long_are_refused(pattern: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         compiled(pattern)
+
+
+def test_a_name_that_is_there_twice_is_told_with_both_places(tmp_path: Path) -> None:
+    first = written(tmp_path, RULE.replace('"ours"', '"burst"'))
+    with pytest.raises(RulesError, match=f"'burst', as in {re.escape(str(first))}: give one of them another"):
+        read_rules(tmp_path)
 
 
 @given(st.text("ab(", max_size=2048))
