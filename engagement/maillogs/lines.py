@@ -1,8 +1,8 @@
 """The head of a line in a log: when, where and by which program.
 
-Forms: RFC 3339 as rsyslog and journalctl write it, and the traditional one of syslog and of Postfix's own
-`maillog_file` (RFC 3164 4.1.2), which has neither year nor zone. Invariants: any bytes are a line or none,
-nothing raises, and the time is linear in the length.
+Forms: RFC 3339 as rsyslog and journalctl write it, RFC 5424, and the traditional one of syslog and of
+Postfix's own `maillog_file` (RFC 3164 4.1.2), which has neither year nor zone. Invariants: any bytes are a
+line or none, nothing raises, and the time is linear in the length.
 """
 
 import re
@@ -14,11 +14,15 @@ from engagement.maillogs.facts import Line
 MAX_LINE: Final = 65_536  # bytes that are looked at, so that no line costs more than a moment
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _HEAD: Final = re.compile(
-    r"(?:<\d{1,3}>)?"
+    r"(?:<\d{1,3}>(?:1 )?)?"
     r"(?:(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
     rf"|(?P<month>{'|'.join(_MONTHS)}) {{1,2}}(?P<day>\d{{1,2}})(?: (?P<year>\d{{4}}))?"
     r" (?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<part>\d{1,9}))?)"
-    r" \S{1,255} (?P<program>[^\s\[\]:]{1,128})(?:\[(?P<pid>\d{1,10})\])?: ?(?P<text>.*)",
+    r"(?: <[a-z0-9]{1,16}\.[a-z]{1,16}>)?"  # FreeBSD's syslogd -v
+    r" \S{1,255} (?P<program>[^\s\[\]:]{1,128})"
+    r"(?:(?:\[(?P<pid>\d{1,10})\])?: ?(?:\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] )?"  # Solaris's number
+    r"| (?P<process>\d{1,10}|-) \S{1,32} (?:-|(?:\[(?:[^\]\\]|\\.)*+\])++) \ufeff?)"  # RFC 5424 6
+    r"(?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
 _AHEAD_MS: Final = 86_400_000  # a clock may be wrong, and a zone misread; further ahead it was last year
@@ -30,13 +34,13 @@ def parsed(line: bytes, now_ms: int) -> Line | None:
 
     now_ms: Unix milliseconds, from which the year follows where the stamp has none.
     """
-    found = _HEAD.match(line[:MAX_LINE].decode("utf-8", "replace").rstrip("\r\n"))
+    found = _HEAD.match(line.lstrip(b"\0")[:MAX_LINE].decode("utf-8", "replace").rstrip("\r\n"))
     if found is None:
         return None
     at_ms = _of_iso(found["iso"]) if found["iso"] else _of_traditional(found, now_ms)
     if at_ms is None or not 0 <= at_ms < _MAX_MS:
         return None
-    return Line(at_ms, found["program"], found["text"], found["pid"] or "")
+    return Line(at_ms, found["program"], found["text"], found["pid"] or (found["process"] or "").strip("-"))
 
 
 def _of_iso(text: str) -> int | None:

@@ -38,12 +38,33 @@ def local(text: str) -> int:
         (b"Dec 31 23:59:59", local("2025-12-31T23:59:59")),  # of last year
         (b"Nov 30 10:00:00", local("2026-11-30T10:00:00")),  # of a clock that is ahead
         (b"Feb 29 10:00:00", local("2024-02-29T10:00:00")),
+        # Octets that a crash left in the file before the line.
+        (b"\0" * 70_000 + b"2026-11-29T10:00:02Z", at("2026-11-29T10:00:02+00:00")),
+        # FreeBSD's syslogd -v.
+        (b"Nov 29 10:00:02 <mail.info>", local("2026-11-29T10:00:02")),
     ],
 )
 def test_stamps_of_every_form_are_read(stamp: bytes, expected: int) -> None:
     assert parsed(stamp + TAIL + b"\r\n", NOW) == Line(
         expected, "postfix/qmgr", "4XyZ12abcdz9s: removed", "123"
     )
+
+
+@pytest.mark.parametrize("data", [b"-", b'[a@1 b="c \\] \\" d"]', b'[a@1][meta sequenceId="1"]'])
+@pytest.mark.parametrize("start", [b"<22>1 ", b""])  # with and without what rsyslog keeps of the wire
+def test_lines_of_rfc_5424_are_read(start: bytes, data: bytes) -> None:
+    stamp = b"2026-11-29T10:00:02.5+01:00"
+    for mark in (b"", b"\xef\xbb\xbf"):
+        head = start + stamp + b" mx.example postfix/smtp 123 - " + data + b" " + mark
+        assert parsed(head + b"4XyZ12abcdz9s: to=<a@x>: [b]\n", NOW) == Line(
+            at("2026-11-29T10:00:02.5+01:00"), "postfix/smtp", "4XyZ12abcdz9s: to=<a@x>: [b]", "123"
+        )
+
+
+def test_solaris_puts_the_number_of_its_text_before_it() -> None:
+    line = parsed(b"Nov 29 10:00:02 mx sendmail[9]: [ID 801593 mail.info] 5AT9vXkl001234: to=<a@x>", NOW)
+    assert line is not None
+    assert line.text == "5AT9vXkl001234: to=<a@x>"
 
 
 def test_the_turn_of_the_year_is_seen_from_the_new_one() -> None:
