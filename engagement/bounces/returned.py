@@ -21,6 +21,7 @@ from engagement.events.ids import reported_id
 from engagement.events.model import MessageEvent, recipient_mark
 
 _MOST: Final = 1000  # recipients of one report: anybody can send one, and each makes an event
+_DEEPEST: Final = 3  # mails that a report is looked for in, each a part of the one before
 _LONGEST: Final = 998  # characters of a Message-ID, which stands in one line (RFC 5322 2.1.1)
 _MARK: Final = re.compile(r"\s*([0-9a-f]{32}) [^\s]{1,40} [0-9a-f]{32}\s*")
 _VERP: Final = re.compile(r"[^+=\s]{1,64}[+-](?P<local>[^\s=]{1,64})=(?P<domain>[^\s=@]{1,255})@")
@@ -39,10 +40,14 @@ class _Part(Message):
 
 
 class Returned(NamedTuple):
-    """What a mail says. why: in words, why it says nothing; "" where it does."""
+    """What a mail says.
+
+    why: in words, why it says nothing; "" where it does. reporter: the MTA that made a bounce, in lower case.
+    """
 
     events: tuple[MessageEvent, ...]
     why: str = ""
+    reporter: str = ""
 
 
 class _About(NamedTuple):
@@ -67,10 +72,11 @@ def read(data: bytes, now_ms: int) -> Returned:
 
 
 def _read(mail: Message, now_ms: int) -> Returned:
-    kind = str(mail.get_param("report-type", "")).lower()
-    if mail.get_content_type() != "multipart/report":
+    report = _report(mail)
+    if report is None:
         return Returned((), "neither a bounce (RFC 3464) nor a complaint (RFC 5965)")
-    parts = {Message.get_content_type(part): part for part in reversed(_parts(mail))}
+    kind = str(report.get_param("report-type", "")).lower()
+    parts = {Message.get_content_type(part): part for part in reversed(_parts(report))}
     about = _about(parts, mail, now_ms)
     if "message/feedback-report" in parts:
         return _complaint(parts["message/feedback-report"], about)
@@ -78,6 +84,18 @@ def _read(mail: Message, now_ms: int) -> Returned:
     if status is None:
         return Returned((), f"a report of another kind ({kind or 'none'})")
     return _bounce(status, about)
+
+
+def _report(mail: Message) -> Message | None:
+    """Return the report that a mail is, or that a gateway put into it as a part, beside a word of its own."""
+    for _ in range(_DEEPEST):
+        if mail.get_content_type() == "multipart/report":
+            return mail
+        inner = [part for part in _parts(mail) if part.get_content_maintype() == "multipart"]
+        if mail.get_content_type() != "multipart/mixed" or not inner:
+            break
+        mail = inner[0]
+    return None
 
 
 def _parts(mail: Message) -> list[Message]:
@@ -88,8 +106,11 @@ def _parts(mail: Message) -> list[Message]:
 
 def _bounce(status: Message, about: _About) -> Returned:
     events = []
+    reporter = ""
     for fields in _groups(status):
-        recipient = _address(fields.get("Original-Recipient") or fields.get("Final-Recipient") or "")
+        reporter = reporter or _text(fields.get("Reporting-MTA", "")).partition(";")[2].strip().lower()
+        named = map(_address, (fields.get("Original-Recipient", ""), fields.get("Final-Recipient", "")))
+        recipient = next(filter(None, named), "")
         action = str(fields.get("Action", "")).strip().lower()
         if not recipient or action != "failed":
             continue
@@ -108,7 +129,7 @@ def _bounce(status: Message, about: _About) -> Returned:
         )
         if len(events) == _MOST:
             break
-    return _named(events, about, "a report without a failure")
+    return _named(events, about, "a report without a failure")._replace(reporter=reporter)
 
 
 def _complaint(report: Message, about: _About) -> Returned:
