@@ -76,7 +76,7 @@ class Outcomes:
         if attempt.next_queue_id and self._is_hop(attempt):
             if not self.memory.is_gone(attempt.next_queue_id):
                 after = self.memory.changed(attempt.next_queue_id)
-                # An agent of this host that forwards keeps the original recipient, SMTP does not tell it.
+                # An agent of this host that forwards keeps the original recipient, SMTP does not.
                 for address in {attempt.recipient, attempt.original or attempt.recipient}:
                     there = self._mark(attempt.next_queue_id, address)
                     after.earlier[there] = [(queue_id, mark), *path][:_PATH]

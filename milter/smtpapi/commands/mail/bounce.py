@@ -98,7 +98,7 @@ def _take(name: str, data: bytes, spool: SpoolWriter, settings: Settings) -> boo
 def _is_followed(reporter: str, settings: Settings) -> bool:
     """Return whether the MTA that made a report is the one whose log the follower reads.
 
-    It tells each failure as a `bounce`; as an `out_of_band` too it would count twice.
+    Each failure is a `bounce` by that log; as an `out_of_band` too it would count twice.
     """
     return (
         bool(reporter) and os.path.exists(settings.follow.state) and reporter == node_name(settings).lower()
