@@ -214,6 +214,13 @@ def test_the_original_recipient_leads_to_the_message(outcomes: Outcomes) -> None
     assert event.earlier == (("AAAA1", recipient_mark(NODE, "AAAA1", "member@x.example")),)
 
 
+@pytest.mark.parametrize("logged", ['"first last"', "first last", r'"first\ last"'])
+def test_a_quoted_local_part_is_the_same_in_every_form_of_the_log(outcomes: Outcomes, logged: str) -> None:
+    """Postfix 3.4, and later ones with info_log_address_format = internal, write it without quotes."""
+    (event,) = events_of(outcomes, sent("AAAA1", f"{logged}@x.example"))
+    assert event.recipient_mark == recipient_mark(NODE, "AAAA1", '<"first last"@x.example>')
+
+
 def test_members_of_one_alias_have_outcomes_of_their_own(outcomes: Outcomes) -> None:
     lines = [
         sent("AAAA1", f"{name}@x.example").replace(", relay", ", orig_to=<list@example.org>, relay", 1)
