@@ -17,7 +17,7 @@ _CONDITIONS: Final = frozenset(
     {
         *("agent_contains", "agent_is", "agent_matches", "agent_list", "signals", "signals_not_set"),
         *("method", "spoiled", "network", "network_file", "as_number"),
-        *("seconds_after_injection", "seconds_after_delivery", "burst", "recipients"),
+        *("seconds_after_injection", "seconds_after_delivery", "burst", "recipients", "link_name"),
     }
 )
 _KEYS: Final = _CONDITIONS | {"name", "scope", "class", "certainty", "reason", "source"}
@@ -66,6 +66,7 @@ def rule_of(
         after_delivery=_seconds(table, "seconds_after_delivery"),
         burst=_within(table, "burst", "links"),
         recipients=_within(table, "recipients", "messages"),
+        link_names=_texts(table, "link_name"),
     )
 
 

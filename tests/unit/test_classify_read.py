@@ -113,6 +113,8 @@ WRONG = [
     ('agent_contains = "our-monitor"', 'scope = "clicks"', ":3: a rule without a condition"),
     ('agent_contains = "our-monitor"', 'agent_list = "mine"', ":7: there is no list 'mine'"),
     ('agent_contains = "our-monitor"', "as_number = -1", ":7: as_number is a number"),
+    ('agent_contains = "our-monitor"', "link_name = []", ":7: link_name is empty"),
+    ('agent_contains = "our-monitor"', 'link_name = ["", "x"]', ":7: link_name is a text or a list"),
     ('agent_contains = "our-monitor"', "spoiled = false", ":7: spoiled = true, or leave it out"),
     ('agent_contains = "our-monitor"', 'network_file = "../x"', ":7: a file beside this one"),
     ('agent_contains = "our-monitor"', 'network_file = ".x"', ":7: a file beside this one"),
