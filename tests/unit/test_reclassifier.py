@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from contract.store_samples import AT, SampleRows
 from engagement.classify.model import Seen, Within
 from engagement.classify.read import read_rules
-from engagement.classify.rule_set import _many
+from engagement.classify.rule_set import RuleSet, _many
 from engagement.classify.shipped import shipped
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.ids import EventIds
@@ -179,6 +179,86 @@ def test_a_label_of_other_rules_that_says_the_same_is_left_alone(site: Site) -> 
     assert isinstance(source, RowSource)
     site.add([replace(row, source=replace(source, label=Classification(ReaderClass.HUMAN, "browser", "1")))])
     assert site.reclassifier.turn() == 0
+
+
+def others(folder: Path, version: int) -> RuleSet:
+    """The shipped rules and one that calls the sample's browser a machine."""
+    (folder / "05-site.toml").write_text(
+        f'version = {version}\n[[rule]]\nname = "ours"\nclass = "scanner"\ncertainty = "certain"\n'
+        'agent_contains = "firefox"\nreason = "x"\nsource = "x"\n'
+    )
+    return read_rules(folder)
+
+
+def test_rules_that_changed_judge_young_hits_anew_in_bounded_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reclassifier, "MESSAGES", 2)
+    site = Site(within=63)  # three seconds before AT
+    for message in range(1, 6):
+        site.add(site.sample.hit(at=-20_000 * (message == 1) + message, message=message))
+    while site.reclassifier.waits:
+        site.reclassifier.turn(now=True)
+    assert site.labels() == {"browser": 5}
+    site.rules = others(tmp_path, 7)
+    assert [site.reclassifier.turn(now=True) for _ in range(2)] == [2, 2]
+    assert site.labels() == {"browser": 1, "ours": 4}
+    while site.reclassifier.waits:
+        assert site.reclassifier.turn(now=True) == 0
+    site.rules = read_rules(tmp_path)  # the same rules, read again
+    assert site.reclassifier.turn(now=True) == 0
+    assert not site.reclassifier.waits
+    site.rules = others(tmp_path, 8)  # rules that say the same
+    assert [site.reclassifier.turn(now=True) for _ in range(4)] == [0, 0, 0, 0]
+
+
+def test_what_came_in_goes_before_what_changed_rules_ask_for(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reclassifier, "MESSAGES", 1)
+    site.add(site.sample.hit(message=1), site.sample.hit(message=2))
+    while site.reclassifier.waits:
+        site.reclassifier.turn(now=True)
+    site.rules = others(tmp_path, 7)
+    new = site.sample.hit(at=5, message=3)
+    site.add(new)
+    site.reclassifier.turn(now=True)
+    (label,) = (label for hit, label in site.store.hits(0, AT * 2) if hit.id == new[0].event_id)
+    assert label.reason == "ours"
+    assert site.labels() == {"browser": 2, "ours": 1}
+    while site.reclassifier.waits:
+        site.reclassifier.turn(now=True)
+    assert site.labels() == {"ours": 3}
+
+
+def test_changed_rules_leave_hits_whose_evidence_is_gone(site: Site, tmp_path: Path) -> None:
+    (row,) = site.sample.hit()
+    source = row.source
+    assert isinstance(source, RowSource)
+    assert isinstance(source.event, Hit)
+    site.add([replace(row, source=replace(source, event=_without_reader(source.event, "withheld")))])
+    site.reclassifier.turn(now=True)
+    (tmp_path / "90-people.toml").write_text("version = 9\n")
+    site.rules = read_rules(tmp_path)
+    assert site.reclassifier.turn(now=True) == 0
+    assert site.labels() == {"browser": 1}
+
+
+def test_a_store_that_fails_while_it_is_looked_through_is_asked_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add(site.sample.hit())
+    site.reclassifier.turn(now=True)
+    site.rules = others(tmp_path, 7)
+
+    def fail(*_: object) -> int:
+        raise StoreError("locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(site.store, "hits", fail)
+        with pytest.raises(StoreError):
+            site.reclassifier.turn(now=True)
+    assert site.reclassifier.turn(now=True) == 1
 
 
 def test_what_an_address_did_is_forgotten_after_the_span() -> None:
