@@ -141,9 +141,16 @@ def _complaint(report: Message, about: _About) -> Returned:
         return Returned((), "a report that the mail is no spam")
     if kind in ("auth-failure", "virus"):
         return Returned((), f"a report of another kind ({kind})")
-    recipient = _address(str(fields.get("Original-Rcpt-To") or about.recipient))
-    event = _event("spam_complaint", about, recipient)._replace(fbtype=kind[:32])
-    return _named([event], about, "")
+    named = {
+        address.lower(): address
+        for address in map(_address, fields.get_all("Original-Rcpt-To", [])[:_MOST])
+        if address
+    }
+    events = [
+        _event("spam_complaint", about, recipient)._replace(fbtype=kind[:32])
+        for recipient in named.values() or [about.recipient]
+    ]
+    return _named(events, about, "")
 
 
 def _named(events: list[MessageEvent], about: _About, why: str) -> Returned:

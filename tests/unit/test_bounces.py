@@ -237,6 +237,16 @@ def test_a_complaint_names_its_kind() -> None:
     assert event.recipient_mark == recipient_mark("", "", "ida@example.net")
 
 
+def test_a_complaint_of_several_recipients_is_an_event_each() -> None:
+    """RFC 5965 3.3: Original-Rcpt-To may be there several times."""
+    more = "".join(f"Original-Rcpt-To: {each}\n" for each in ("<bob@example.net>", "Ida@example.net", ""))
+    events = read(report("feedback-report", ARF + more), NOW).events
+    assert [event.recipient_mark for event in events] == [
+        recipient_mark("", "", f"{name}@example.net") for name in ("ida", "bob")
+    ]
+    assert len({event.id for event in events}) == 2
+
+
 @pytest.mark.parametrize(
     "to", ["bounce+ida.h=example.net@example.org", "<bounce-ida.h=example.net@example.org>"]
 )
