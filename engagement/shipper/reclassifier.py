@@ -99,7 +99,7 @@ def classify_messages(
 
 
 class _Past(NamedTuple):
-    """Hits that changed rules are still to judge: from when to when, and behind which one."""
+    """Hits that changed rules are still applied to: from when to when, and behind which one."""
 
     from_ms: int
     to_ms: int
@@ -128,7 +128,7 @@ class Reclassifier:
         self._within = within
         self._now = now
         self._waiting: dict[bytes, bool] = {}  # in the order they came; whether for more than changed rules
-        self._judged_by: RuleSet | None = None
+        self._applied: RuleSet | None = None
         self._past: _Past | None = None
         self._recent = RecentClicks(0)
         self._next = float("-inf")
@@ -183,9 +183,9 @@ class Reclassifier:
 
         Evidence that came in goes before. Raises StoreError; then the same is done again.
         """
-        before, rules = self._judged_by, self._rules()
+        before, rules = self._applied, self._rules()
         if before is not rules:
-            self._judged_by = rules
+            self._applied = rules
             if before is not None and before.rules != rules.rules and self._within:
                 now_ms = int(self._now() * 1000)
                 self._past = _Past(now_ms - self._within * 1000, now_ms + 1)
