@@ -28,7 +28,7 @@ _BEGAN: Final = re.compile(rf"{_ID}: (?:client|uid)=")
 _EARLIER: Final = re.compile(r", orig_queue_id=(?P<earlier>[0-9A-Za-z]{5,30})(?=,|\Z)")
 _REQUEUED: Final = re.compile(r"> orig_id=(?P<earlier>[0-9A-Za-z]{5,30})\Z")  # by postsuper -r
 _FORWARDED: Final = re.compile(rf"forwarded as {_ID}\Z")  # by local(8): aliases(5) and .forward
-_NAMED: Final = re.compile(rf"{_ID}: message-id=(?P<header>\S{{1,998}})")
+_NAMED: Final = re.compile(rf"{_ID}: message-id=(?P<header>\S(?:.{{0,996}}\S)?)")
 _GONE: Final = re.compile(rf"{_ID}: removed\Z")
 _RELAY: Final = re.compile(
     r"(?P<host>[^\[\]\s]{0,255})\[(?P<address>[^\[\]\s]{1,255})\](?::(?P<port>\d{1,5}))?"
@@ -65,7 +65,7 @@ def fact(program: str, text: str) -> Fact | None:
     if not slash or not prefix:
         return None
     if agent == "cleanup" and (found := _NAMED.match(text)):
-        return Named(found["id"], found["header"])
+        return Named(found["id"], found["header"] if found["header"] != "<>" else "")
     if agent in _AGENTS and (attempt := _attempt(agent, text)) is not None:
         return attempt
     if agent in ("smtpd", "pickup"):

@@ -161,6 +161,9 @@ def test_mail_that_is_discarded_is_no_delivery() -> None:
     ("program", "text", "expected"),
     [
         ("postfix/cleanup", "4XyZ12abcdz9s: message-id=<1@x>", Named("4XyZ12abcdz9s", "<1@x>")),
+        ("postfix/cleanup", "4XyZ12abcdz9s: message-id=<a b@x> (c)", Named("4XyZ12abcdz9s", "<a b@x> (c)")),
+        ("postfix/cleanup", "4XyZ12abcdz9s: message-id=<>", Named("4XyZ12abcdz9s", "")),  # the mail has none
+        ("postfix/cleanup", "4XyZ12abcdz9s: message-id=", None),
         ("postfix/qmgr", "4XyZ12abcdz9s: removed", Gone("4XyZ12abcdz9s")),
         ("postfix/postsuper", "4XyZ12abcdz9s: removed", Gone("4XyZ12abcdz9s")),
         ("postfix/smtpd", "4XyZ12abcdz9s: client=localhost[127.0.0.1]", Began("4XyZ12abcdz9s", "")),
