@@ -48,6 +48,13 @@ class Site:
         self.store.add(all_rows)
         self.reclassifier.note(all_rows)
 
+    def all_turns(self) -> int:
+        """Let nothing wait; return how many labels changed."""
+        changed = 0
+        while self.reclassifier.waits:
+            changed += self.reclassifier.turn(now=True)
+        return changed
+
     def labels(self) -> dict[str, int]:
         """How many hits each rule has decided, probable ones with a question mark."""
         found: dict[str, int] = {}
@@ -197,14 +204,12 @@ def test_rules_that_changed_judge_young_hits_anew_in_bounded_turns(
     site = Site(within=63)  # three seconds before AT
     for message in range(1, 6):
         site.add(site.sample.hit(at=-20_000 * (message == 1) + message, message=message))
-    while site.reclassifier.waits:
-        site.reclassifier.turn(now=True)
+    site.all_turns()
     assert site.labels() == {"browser": 5}
     site.rules = others(tmp_path, 7)
     assert [site.reclassifier.turn(now=True) for _ in range(2)] == [2, 2]
     assert site.labels() == {"browser": 1, "ours": 4}
-    while site.reclassifier.waits:
-        assert site.reclassifier.turn(now=True) == 0
+    assert site.all_turns() == 0
     site.rules = read_rules(tmp_path)  # the same rules, read again
     assert site.reclassifier.turn(now=True) == 0
     assert not site.reclassifier.waits
@@ -217,8 +222,7 @@ def test_what_came_in_goes_before_what_changed_rules_ask_for(
 ) -> None:
     monkeypatch.setattr(reclassifier, "MESSAGES", 1)
     site.add(site.sample.hit(message=1), site.sample.hit(message=2))
-    while site.reclassifier.waits:
-        site.reclassifier.turn(now=True)
+    site.all_turns()
     site.rules = others(tmp_path, 7)
     new = site.sample.hit(at=5, message=3)
     site.add(new)
@@ -226,8 +230,7 @@ def test_what_came_in_goes_before_what_changed_rules_ask_for(
     (label,) = (label for hit, label in site.store.hits(0, AT * 2) if hit.id == new[0].event_id)
     assert label.reason == "ours"
     assert site.labels() == {"browser": 2, "ours": 1}
-    while site.reclassifier.waits:
-        site.reclassifier.turn(now=True)
+    site.all_turns()
     assert site.labels() == {"ours": 3}
 
 
