@@ -17,6 +17,7 @@ from engagement.events.classify import Classification, ReaderClass
 from engagement.events.field_values import timestamp
 from engagement.events.model import Hit
 from engagement.events.rows import EventRow, RowSource
+from engagement.events.signals import Signals
 from engagement.links.model import CLICKS
 from engagement.links.token import unpack
 from engagement.shipper.recent_clicks import RecentClicks
@@ -29,6 +30,8 @@ _WAITING: Final = 100_000  # messages that wait for their turn; beyond, the olde
 _TURNS: Final = 60.0  # seconds for which clicks are remembered longer than rules ask, as turns may be late
 _EVERY: Final = 2.0  # seconds from one turn to the next,
 _SHARE: Final = 10  # and at least so many times as long as it took
+
+_PREFETCH: Final = int(Signals.PREFETCH)
 
 SeenBy = Mapping[str, Sequence[Seen]]
 
@@ -72,8 +75,11 @@ def message_of(hit: Hit) -> bytes:
 
 
 def is_click(hit: Hit) -> bool:
-    """Return whether a hit may be one of many that a robot made: a real request for a link."""
-    return hit.kind in CLICKS and hit.method != "HEAD"
+    """Return whether a hit may be one of many that a robot made: a real request for a link.
+
+    What a browser says it loads ahead is none: that is one for each link that its reader points at.
+    """
+    return hit.kind in CLICKS and hit.method != "HEAD" and not hit.signals & _PREFETCH
 
 
 def classify_messages(

@@ -17,6 +17,7 @@ from engagement.events.ids import EventIds
 from engagement.events.model import Hit, MessageEvent
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, RowSource, rows
+from engagement.events.signals import Signals
 from engagement.links.model import Kind
 from engagement.shipper import recent_clicks, reclassifier
 from engagement.shipper.loop import Shipper
@@ -83,6 +84,20 @@ def test_a_burst_turns_all_its_clicks_whichever_came_first(site: Site) -> None:
     assert site.labels() == {"burst": 4}
     (past,) = site.store.past_labels(clicks[0][0].event_id)
     assert (past.label.reason, past.until_ms) == ("browser", int(site.now * 1000))
+
+
+def test_links_that_a_browser_loads_ahead_are_no_burst(site: Site) -> None:
+    """It loads what its reader points at; the reader's own click is judged by itself."""
+    for number, link in enumerate(LINKS[:4]):
+        (row,) = site.sample.hit(at=500 * number, target=link)
+        source = row.source
+        assert isinstance(source, RowSource)
+        assert isinstance(source.event, Hit)
+        signals = int(Signals.RECORDED | Signals.PREFETCH)
+        site.add([replace(row, source=replace(source, event=replace(source.event, signals=signals)))])
+    site.add(site.sample.hit(at=2_500, target=LINKS[4]))
+    site.all_turns()
+    assert site.labels() == {"prefetch-header": 4, "browser": 1}
 
 
 def test_in_any_order_and_in_any_number_of_turns_the_labels_are_the_same() -> None:
