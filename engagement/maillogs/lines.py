@@ -26,6 +26,7 @@ _HEAD: Final = re.compile(
     re.ASCII | re.DOTALL,
 )
 _AHEAD_MS: Final = 86_400_000  # a clock may be wrong, and a zone misread; further ahead it was last year
+_SKEW_MS: Final = 60_000  # the writer's clock may be a little ahead
 _MAX_MS: Final = 1 << 48  # what an event's id can hold
 
 
@@ -37,16 +38,16 @@ def parsed(line: bytes, now_ms: int) -> Line | None:
     found = _HEAD.match(line.lstrip(b"\0")[:MAX_LINE].decode("utf-8", "replace").rstrip("\r\n"))
     if found is None:
         return None
-    at_ms = _of_iso(found["iso"]) if found["iso"] else _of_traditional(found, now_ms)
+    at_ms = _of_iso(found["iso"], now_ms) if found["iso"] else _of_traditional(found, now_ms)
     if at_ms is None or not 0 <= at_ms < _MAX_MS:
         return None
     return Line(at_ms, found["program"], found["text"], found["pid"] or (found["process"] or "").strip("-"))
 
 
-def _of_iso(text: str) -> int | None:
+def _of_iso(text: str, now_ms: int) -> int | None:
     try:
         moment = datetime.fromisoformat(text.replace(",", "."))
-        return _milliseconds(moment)
+        return _milliseconds(moment, now_ms)
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -58,7 +59,7 @@ def _of_traditional(found: re.Match[str], now_ms: int) -> int | None:
         try:
             text = f"{year:04}-{_MONTHS.index(found['month']) + 1:02}-{int(found['day']):02} {found['clock']}"
             moment = datetime.fromisoformat(text)  # without a zone: local time
-            at_ms = _milliseconds(moment)
+            at_ms = _milliseconds(moment, now_ms)
         except (ValueError, OverflowError, OSError):
             continue  # 29 February
         if found["year"] or at_ms <= now_ms + _AHEAD_MS:
@@ -66,6 +67,10 @@ def _of_traditional(found: re.Match[str], now_ms: int) -> int | None:
     return None
 
 
-def _milliseconds(moment: datetime) -> int:
-    """Return Unix milliseconds. A moment without a zone is local time, as syslog writes it."""
-    return round(moment.timestamp() * 1000)
+def _milliseconds(moment: datetime, now_ms: int) -> int:
+    """Return Unix milliseconds. A moment without a zone is local time, as syslog writes it.
+
+    Of an hour that clocks show twice, when summer ends, the newest counts that is not ahead of now.
+    """
+    first, second = (round(moment.replace(fold=fold).timestamp() * 1000) for fold in (0, 1))
+    return second if first < second <= now_ms + _SKEW_MS else first

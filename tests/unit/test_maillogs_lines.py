@@ -1,6 +1,7 @@
 """The head of a log line, and what Postfix's and Sendmail's lines say (engagement.maillogs)."""
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -72,6 +73,50 @@ def test_the_turn_of_the_year_is_seen_from_the_new_one() -> None:
     line = parsed(b"Dec 31 23:30:00" + TAIL, now)
     assert line is not None
     assert line.at_ms == local("2026-12-31T23:30:00")
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize("stamp", [b"Oct 25 02:30:00", b"2026-10-25 02:30:00"])
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2026-10-25T00:30:01+00:00", "2026-10-25T00:30:00+00:00"),  # as it is written the first time
+        ("2026-10-25T01:30:01+00:00", "2026-10-25T01:30:00+00:00"),  # and the second
+        ("2026-10-26T00:00:00+00:00", "2026-10-25T01:30:00+00:00"),
+    ],
+)
+def test_of_an_hour_that_a_clock_shows_twice_the_newest_counts_that_is_not_ahead(
+    stamp: bytes, now: str, expected: str
+) -> None:
+    """A delivery an hour before its injection would be of no message that is known."""
+    line = parsed(stamp + TAIL, at(now))
+    assert line is not None
+    assert line.at_ms == at(expected)
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        (b"Oct 25 01:59:59", "2026-10-24T23:59:59+00:00"),
+        (b"Oct 25 03:00:00", "2026-10-25T02:00:00+00:00"),
+        (b"Mar 29 01:59:59", "2026-03-29T00:59:59+00:00"),
+        (b"Mar 29 03:00:00", "2026-03-29T01:00:00+00:00"),
+    ],
+)
+def test_hours_around_a_change_of_the_clock_are_as_they_are(stamp: bytes, expected: str) -> None:
+    line = parsed(stamp + TAIL, at("2026-11-01T00:00:00+00:00"))
+    assert line is not None
+    assert line.at_ms == at(expected)
 
 
 @pytest.mark.parametrize(
