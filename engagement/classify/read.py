@@ -1,7 +1,8 @@
 """Reads rules from files: those shipped with this program, and those of the operator's folder beside them.
 
 All files are read in the order of their names; one in the operator's folder takes the place of a shipped one
-with its name. The greatest version of all files is that of the rules.
+with its name. Hidden files are none: editors leave them. The greatest version of all files is that of the
+rules.
 """
 
 import tomllib
@@ -28,7 +29,11 @@ def files(folder: Path | None) -> list[Path]:
     """Return the files of rules in their order. folder: the operator's. Raises OSError where it is none."""
     found = {path.name: path for path in SHIPPED.iterdir() if path.suffix == _ENDING}
     if folder is not None:
-        found |= {path.name: path for path in folder.iterdir() if path.suffix == _ENDING}
+        found |= {
+            path.name: path
+            for path in folder.iterdir()
+            if path.suffix == _ENDING and not path.name.startswith(".")
+        }
     return [found[name] for name in sorted(found)]
 
 

@@ -60,6 +60,14 @@ def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(tmp_path: Pa
     assert "mail-program" not in names
 
 
+def test_what_editors_leave_beside_a_file_is_no_file_of_rules(tmp_path: Path) -> None:
+    written(tmp_path, RULE)
+    (tmp_path / ".#05-site.toml").symlink_to("ida@host.1234:5678")  # the lock of Emacs
+    for name in (".05-site.toml.swp", "05-site.toml~", "#05-site.toml#", ".half.toml"):
+        (tmp_path / name).write_text("half a")
+    assert read_rules(tmp_path).rules[0].name == "ours"
+
+
 def test_the_greatest_version_is_that_of_all_labels(tmp_path: Path) -> None:
     assert {rule.label.rules for rule in shipped().rules} == {shipped().version}
     written(tmp_path, RULE)
