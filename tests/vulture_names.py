@@ -18,6 +18,9 @@ _ = (_.text_list, _.pair, _.assign, _.include, _.format_message, _.writelines)
 # the io module (tracker_web.web.front.unread_body)
 _ = (_.readinto, _.readall)
 
+# the standard library's parser of mail (engagement.bounces.returned)
+_ = (_.header_fetch_parse,)
+
 # what operators' policy files use (smtpapi.policy, docs/policy.md)
 _ = (_.VCTX_MESS, _.VCTX_RCPT, _.ECMESS_CTX_CONN, _.ECMESS_CTX_MESS, _.VALIDATE_CONT, _.VALIDATE_DONE)
 _ = (_.remote_addr, _.remote_name, _.local_addr, _.mailfrom, _.__file__)

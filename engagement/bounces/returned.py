@@ -21,12 +21,25 @@ from engagement.events.ids import reported_id
 from engagement.events.model import MessageEvent, recipient_mark
 
 _MOST: Final = 1000  # recipients of one report: anybody can send one, and each makes an event
+_DEEPEST: Final = 3  # mails that a report is looked for in, each a part of the one before
 _LONGEST: Final = 998  # characters of a Message-ID, which stands in one line (RFC 5322 2.1.1)
 _MARK: Final = re.compile(r"\s*([0-9a-f]{32}) [^\s]{1,40} [0-9a-f]{32}\s*")
 _VERP: Final = re.compile(r"[^+=\s]{1,64}[+-](?P<local>[^\s=]{1,64})=(?P<domain>[^\s=@]{1,255})@")
-_FIELDS: Final = BytesHeaderParser(policy=policy.compat32)
+_ESCAPED: Final = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")  # a letter in an address (RFC 6533 3)
 _NAMING: Final = frozenset({"final-recipient", "original-recipient", "feedback-type"})
 _LONGEST_WAY_MS: Final = 7 * 86_400_000  # of a report; queues give up after five days
+
+
+class _AsSent(policy.Compat32):
+    """Gives fields as they were sent; other policies take away letters that are in no ASCII."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        """Return the value, octets of other letters as surrogates."""
+        return value
+
+
+_POLICY: Final = _AsSent()
+_FIELDS: Final = BytesHeaderParser(policy=_POLICY)
 
 
 class _Part(Message):
@@ -39,10 +52,14 @@ class _Part(Message):
 
 
 class Returned(NamedTuple):
-    """What a mail says. why: in words, why it says nothing; "" where it does."""
+    """What a mail says.
+
+    why: in words, why it says nothing; "" where it does. reporter: the MTA that made a bounce, in lower case.
+    """
 
     events: tuple[MessageEvent, ...]
     why: str = ""
+    reporter: str = ""
 
 
 class _About(NamedTuple):
@@ -61,16 +78,17 @@ class _About(NamedTuple):
 def read(data: bytes, now_ms: int) -> Returned:
     """Return what a mail says. now_ms: Unix milliseconds."""
     try:
-        return _read(message_from_bytes(data, _Part, policy=policy.compat32), now_ms)
+        return _read(message_from_bytes(data, _Part, policy=_POLICY), now_ms)
     except Exception as error:  # noqa: BLE001 - the standard library's parser raises of many kinds on odd mail
         return Returned((), f"it cannot be read ({type(error).__name__})")
 
 
 def _read(mail: Message, now_ms: int) -> Returned:
-    kind = str(mail.get_param("report-type", "")).lower()
-    if mail.get_content_type() != "multipart/report":
+    report = _report(mail)
+    if report is None:
         return Returned((), "neither a bounce (RFC 3464) nor a complaint (RFC 5965)")
-    parts = {Message.get_content_type(part): part for part in reversed(_parts(mail))}
+    kind = _text(report.get_param("report-type", "")).lower()
+    parts = {Message.get_content_type(part): part for part in reversed(_parts(report))}
     about = _about(parts, mail, now_ms)
     if "message/feedback-report" in parts:
         return _complaint(parts["message/feedback-report"], about)
@@ -78,6 +96,18 @@ def _read(mail: Message, now_ms: int) -> Returned:
     if status is None:
         return Returned((), f"a report of another kind ({kind or 'none'})")
     return _bounce(status, about)
+
+
+def _report(mail: Message) -> Message | None:
+    """Return the report that a mail is, or that a gateway put into it as a part, beside a word of its own."""
+    for _ in range(_DEEPEST):
+        if mail.get_content_type() == "multipart/report":
+            return mail
+        inner = [part for part in _parts(mail) if part.get_content_maintype() == "multipart"]
+        if mail.get_content_type() != "multipart/mixed" or not inner:
+            break
+        mail = inner[0]
+    return None
 
 
 def _parts(mail: Message) -> list[Message]:
@@ -88,12 +118,15 @@ def _parts(mail: Message) -> list[Message]:
 
 def _bounce(status: Message, about: _About) -> Returned:
     events = []
+    reporter = ""
     for fields in _groups(status):
-        recipient = _address(fields.get("Original-Recipient") or fields.get("Final-Recipient") or "")
+        reporter = reporter or _text(fields.get("Reporting-MTA", "")).partition(";")[2].strip().lower()
+        named = map(_address, (fields.get("Original-Recipient", ""), fields.get("Final-Recipient", "")))
+        recipient = next(filter(None, named), "")
         action = str(fields.get("Action", "")).strip().lower()
         if not recipient or action != "failed":
             continue
-        enhanced = re.sub(r"\s*\(.*", "", str(fields.get("Status", "")), flags=re.DOTALL).strip()[:12]
+        enhanced = re.sub(r"\s*\(.*", "", _text(fields.get("Status", ""))).strip()[:12]
         diagnostic = _text(fields.get("Diagnostic-Code", ""))
         reason = diagnostic.partition(";")[2].strip() or diagnostic
         reply = reply_code(reason)
@@ -108,7 +141,7 @@ def _bounce(status: Message, about: _About) -> Returned:
         )
         if len(events) == _MOST:
             break
-    return _named(events, about, "a report without a failure")
+    return _named(events, about, "a report without a failure")._replace(reporter=reporter)
 
 
 def _complaint(report: Message, about: _About) -> Returned:
@@ -120,9 +153,16 @@ def _complaint(report: Message, about: _About) -> Returned:
         return Returned((), "a report that the mail is no spam")
     if kind in ("auth-failure", "virus"):
         return Returned((), f"a report of another kind ({kind})")
-    recipient = _address(str(fields.get("Original-Rcpt-To") or about.recipient))
-    event = _event("spam_complaint", about, recipient)._replace(fbtype=kind[:32])
-    return _named([event], about, "")
+    named = {
+        address.lower(): address
+        for address in map(_address, fields.get_all("Original-Rcpt-To", [])[:_MOST])
+        if address
+    }
+    events = [
+        _event("spam_complaint", about, recipient)._replace(fbtype=kind[:32])
+        for recipient in named.values() or [about.recipient]
+    ]
+    return _named(events, about, "")
 
 
 def _named(events: list[MessageEvent], about: _About, why: str) -> Returned:
@@ -221,11 +261,19 @@ def _address(text: str) -> str:
     text = _text(text)
     kind, sign, rest = text.partition(";")
     text = rest if sign and "@" not in kind else text
+    if sign and kind.strip().lower() == "utf-8":
+        text = _ESCAPED.sub(_letter, text)
     found = re.search(r"<([^<>]{1,320})>", text[:2000])
     address = (found[1] if found else text).strip()
     return address if len(address) <= 320 and not re.search(r"\s", address) else ""
 
 
+def _letter(escaped: re.Match[str]) -> str:
+    number = int(escaped[1], 16)
+    return "\ufffd" if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF else chr(number)
+
+
 def _text(value: object) -> str:
     """Return a field's value in one line (RFC 5322 2.2.3)."""
-    return re.sub(r"[\r\n]+[ \t]*", " ", str(value)).strip()
+    text = str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return re.sub(r"[\r\n]+[ \t]*", " ", text).strip()

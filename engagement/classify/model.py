@@ -51,7 +51,8 @@ class Rule:
     () for any. spoiled: True where the link must be. networks: that the address is in, of this rule or of a
     file beside it, None for any. as_numbers: of the address. after_injection, after_delivery: at most so many
     seconds after; a hit before it is sooner still. burst: different links of one message that one address
-    asked for. recipients: different messages that one address asked for.
+    asked for. recipients: different messages that one address asked for. link_names: one of which a link has
+    that the address asked for in this message.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Rule:
     after_delivery: float | None = None
     burst: Within | None = None
     recipients: Within | None = None
+    link_names: tuple[str, ...] = ()
 
 
 class Seen(NamedTuple):

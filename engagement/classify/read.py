@@ -1,7 +1,8 @@
 """Reads rules from files: those shipped with this program, and those of the operator's folder beside them.
 
 All files are read in the order of their names; one in the operator's folder takes the place of a shipped one
-with its name. The greatest version of all files is that of the rules.
+with its name. Hidden files are none: editors leave them. The greatest version of all files is that of the
+rules.
 """
 
 import tomllib
@@ -28,7 +29,11 @@ def files(folder: Path | None) -> list[Path]:
     """Return the files of rules in their order. folder: the operator's. Raises OSError where it is none."""
     found = {path.name: path for path in SHIPPED.iterdir() if path.suffix == _ENDING}
     if folder is not None:
-        found |= {path.name: path for path in folder.iterdir() if path.suffix == _ENDING}
+        found |= {
+            path.name: path
+            for path in folder.iterdir()
+            if path.suffix == _ENDING and not path.name.startswith(".")
+        }
     return [found[name] for name in sorted(found)]
 
 
@@ -40,15 +45,19 @@ def read_rules(folder: Path | None = None, as_numbers: AsNumbers | None = None) 
     tables = [(path, *_table(path)) for path in files(folder)]
     version = str(max((_version(path, table) for path, _, table in tables), default=0))
     rules: list[Rule] = []
+    places: dict[str, Path] = {}
     for path, text, table in tables:
         for number, each in enumerate(table.get("rule", [])):
             try:
                 rule = rule_of(each, version, partial(_networks, path.parent))
             except RuleFault as fault:
                 raise RulesError(f"{path}:{_line(text, number, fault.key)}: {fault}") from fault
-            if any(other.name == rule.name for other in rules):
-                line = _line(text, number, "name")
-                raise RulesError(f"{path}:{line}: a second rule of the name {rule.name!r}: give it another")
+            if rule.name in places:
+                raise RulesError(
+                    f"{path}:{_line(text, number, 'name')}: a second rule of the name {rule.name!r}, as in "
+                    f"{places[rule.name]}: give one of them another"
+                )
+            places[rule.name] = path
             rules.append(rule)
     return RuleSet(rules, version, as_numbers)
 

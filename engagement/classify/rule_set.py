@@ -16,7 +16,8 @@ from engagement.classify.model import NOTHING, AgentTest, Context, Rule, Scope, 
 from engagement.classify.networks import AsNumbers, Networks, NoAsNumbers
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import Hit
-from engagement.links.model import CLICKS, OPENS
+from engagement.links.model import CLICKS, OPENS, BadToken, Kind
+from engagement.links.payload import unpack
 
 # In the place of the User-Agent where privacy takes it, with the names of the rules whose agent it was.
 WITHHELD: Final = "withheld"
@@ -158,6 +159,15 @@ class RuleSet:
             yield lambda hit, _: self._as_numbers.of(hit.client_address) in systems
         if burst := rule.burst:
             yield lambda hit, context: _many(context.links.get(hit.client_address, ()), hit.at_ms, burst)
+        if names := rule.link_names:
+            yield (
+                lambda hit, context: (
+                    (hit.kind in CLICKS and _link_name(hit.packed) in names)
+                    or any(
+                        _link_name(each.what) in names for each in context.links.get(hit.client_address, ())
+                    )
+                )
+            )
         if recipients := rule.recipients:
             yield lambda hit, context: _many(
                 context.messages.get(hit.client_address, ()), hit.at_ms, recipients
@@ -212,6 +222,16 @@ def _soon(hit: Hit, since_ms: int | None, seconds: float, before: float) -> bool
     if since_ms is None or _is_day(hit):
         return False
     return -before * 1000 <= hit.at_ms - since_ms <= seconds * 1000
+
+
+@lru_cache(maxsize=4096)
+def _link_name(packed: bytes) -> str:
+    """Return the name of a link by its payload, "" for one without."""
+    try:
+        _, link = unpack(Kind.CLICK, packed)
+    except BadToken:
+        return ""
+    return link.name if link else ""
 
 
 def _many(seen: Sequence[Seen], at_ms: int, within: Within) -> bool:

@@ -13,14 +13,15 @@ from engagement.events.signals import Signals
 
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CERTAINTIES: Final = ("certain", "probable")
-_KEYS: Final = frozenset(
+_CONDITIONS: Final = frozenset(
     {
-        *("name", "scope", "class", "certainty", "reason", "source"),
         *("agent_contains", "agent_is", "agent_matches", "agent_list", "signals", "signals_not_set"),
         *("method", "spoiled", "network", "network_file", "as_number"),
-        *("seconds_after_injection", "seconds_after_delivery", "burst", "recipients"),
+        *("seconds_after_injection", "seconds_after_delivery", "burst", "recipients", "link_name"),
     }
 )
+_KEYS: Final = _CONDITIONS | {"name", "scope", "class", "certainty", "reason", "source"}
+_HEAD: Final = "[[rule]]"
 
 
 class RuleFault(ValueError):
@@ -40,6 +41,8 @@ def rule_of(
     """
     for key in sorted(table.keys() - _KEYS):
         raise RuleFault(key, f"{key!r} is no key of a rule; there are {', '.join(sorted(_KEYS))}")
+    if not table.keys() & _CONDITIONS and "name" in table:
+        raise RuleFault(_HEAD, "a rule without a condition would hold for every hit: give it one")
     name = _text(table, "name")
     if not _NAME.fullmatch(name):
         raise RuleFault("name", "a name is of small letters, digits and single hyphens")
@@ -63,6 +66,7 @@ def rule_of(
         after_delivery=_seconds(table, "seconds_after_delivery"),
         burst=_within(table, "burst", "links"),
         recipients=_within(table, "recipients", "messages"),
+        link_names=_texts(table, "link_name"),
     )
 
 
@@ -116,6 +120,8 @@ def _numbers(table: Mapping[str, Any], key: str) -> tuple[int, ...]:
     value = [value] if isinstance(value, int) else value
     if not isinstance(value, list) or not all(type(each) is int and each > 0 for each in value):
         raise RuleFault(key, f"{key} is a number or a list of numbers")
+    if key in table and not value:
+        raise RuleFault(key, f"{key} is a number or a list of numbers; this list is empty")
     return tuple(value)
 
 
@@ -170,9 +176,10 @@ def _within(table: Mapping[str, Any], key: str, what: str) -> Within | None:
     if (
         not isinstance(value, dict)
         or value.keys() != {what, "seconds"}
-        or any(type(each) not in (int, float) or each <= 0 for each in value.values())
+        or any(type(each) not in (int, float) for each in value.values())
         or type(value[what]) is not int
-        or value["seconds"] > 3600
+        or value[what] <= 0
+        or not 0 < value["seconds"] <= 3600
     ):
         raise RuleFault(key, f"{key} = {{ {what} = N, seconds = N }}, of an hour at most")
     return Within(value[what], float(value["seconds"]))

@@ -6,6 +6,7 @@ same event coming a second time is known by its id.
 The order of fields is that of the records on disk: a new field is added at the end (`record`).
 """
 
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -213,7 +214,11 @@ def about(event: MessageEvent, injection: Injection) -> MessageEvent:
 def recipient_mark(node_name: str, queue_id: str, recipient: str) -> int:
     """Return a number from 1 to 65,535 that distinguishes the recipients of one queue id.
 
-    So short that it names nobody: among any ten thousand addresses several have the same one.
+    So short that it names nobody: among any ten thousand addresses several have the same one. Quotes of a
+    local part do not matter (RFC 5321 4.1.2): some logs have them, some do not.
     """
-    text = f"{node_name}\0{queue_id}\0{recipient.strip('<>').lower()}".encode("utf-8", "surrogatepass")
+    address = recipient.strip("<>").lower()
+    if '"' in address:
+        address = re.sub(r'["\\]', "", address)
+    text = f"{node_name}\0{queue_id}\0{address}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=4).digest(), "big") % 65_535 + 1

@@ -4,6 +4,7 @@ Where it was left is known by the offset and a hash of the first bytes, which a 
 copy do not change, and by the file's number (inode) while nothing was read. When another file has the name,
 or this one was emptied, the rest is looked for among the files beside it whose names begin the same
 (`mail.log.1`, `mail.log-20261129.gz`), then those that came after it are read, then the one with the name.
+A compressed one that is damaged is read as far as that goes, and reported.
 
 Invariants: a line is given once it has its end, in the order of the log. What was rotated away and removed
 while nobody followed is reported, not guessed.
@@ -16,8 +17,9 @@ import logging
 import lzma
 import os
 import re
+import zlib
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 _log = logging.getLogger("engagement.maillogs")
 
@@ -25,6 +27,7 @@ PORTION: Final = 256 * 1024  # bytes that are read in one step, which bounds its
 _HEAD: Final = 512  # bytes at the beginning by which a file is known: a few lines, each with its time
 _LONGEST: Final = 1024 * 1024  # a line without an end is given up after so many bytes
 _OPENERS: Final[dict[str, Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNREADABLE: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class FilePlace(NamedTuple):
@@ -46,18 +49,42 @@ class _Open:
         opener = None if live else _OPENERS.get(path.suffix)
         self.live = live
         self.rest = b""
-        self._file: IO[bytes] = opener(path) if opener else path.open("rb")
+        self._path = path
+        self._packed = opener is not None
+        self._ended = False  # at a damage
+        self._file: Any = opener(path) if opener else path.open("rb")
         inode = os.stat(path).st_ino if opener else os.fstat(self._file.fileno()).st_ino
-        head = self._file.read(min(offset, _HEAD))
+        head = b""
+        try:
+            head = self._file.read(min(offset, _HEAD))
+            self._file.seek(offset)
+        except _UNREADABLE as error:
+            self._end_at(error)
         self.place = FilePlace(inode, offset, len(head), _digest(head))
         self._beginning = head
-        self._file.seek(offset)
 
     def more(self) -> bool:
         """Read on; return whether there was something."""
-        data = self._file.read(PORTION)
+        data = self._unpacked() if self._packed else self._file.read(PORTION)
         self.rest += data
         return bool(data)
+
+    def _unpacked(self) -> bytes:
+        """Return the next portion of a compressed file; of a damaged one what is before the damage."""
+        data = b""
+        try:
+            while not self._ended and len(data) < PORTION and (piece := self._file.read1(PORTION)):
+                data += piece
+        except _UNREADABLE as error:
+            self._end_at(error)
+        return data
+
+    def _end_at(self, error: Exception) -> None:
+        """End a compressed file where it is damaged. Raises other errors: the system's have a number."""
+        if not self._packed or (isinstance(error, OSError) and error.errno):
+            raise error
+        self._ended = True
+        _log.warning("%s is damaged and read no further: %s", self._path, error)
 
     def lines(self) -> list[bytes]:
         """Return the whole lines of `rest`; of a file that is complete also a last one without its end."""
@@ -257,13 +284,15 @@ def _is_in(place: FilePlace, path: Path, *, live: bool) -> bool:
             if _digest(file.read(place.head)) != place.digest:
                 return False
             return opener is not None or os.stat(path).st_size >= place.offset
-    except (OSError, EOFError, lzma.LZMAError):
+    except _UNREADABLE:
         return False
 
 
 def _place_of(cursor: dict[str, object]) -> FilePlace | None:
     try:
         inode, offset, head = (int(str(cursor[name])) for name in ("inode", "offset", "head"))
-        return FilePlace(inode, offset, head, str(cursor["digest"]))
     except (KeyError, ValueError):
         return None
+    if not (0 <= offset < 1 << 63 and 0 <= head <= _HEAD):
+        return None
+    return FilePlace(inode, offset, head, str(cursor.get("digest", "")))

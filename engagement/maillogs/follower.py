@@ -24,6 +24,7 @@ _log = logging.getLogger("engagement.maillogs")
 
 IDLE_SECONDS: Final = 0.1  # from one look for new lines to the next, as the shipper looks for hits
 FIRST_WAIT: Final = 0.5  # seconds after a failure; doubled each time
+_UNKNOWN: Final = 100  # lines without a head at the beginning, after which that is said
 LONGEST_WAIT: Final = 10.0  # seconds, so that a log that is back is read soon
 
 
@@ -49,6 +50,7 @@ class FileLines:
     def __init__(self, file: LogFile, now: Callable[[], float] = time.time) -> None:
         self._file = file
         self._now = now
+        self._unknown = 0  # lines so far, none of which has a head; -1 once one has
 
     def cursor(self) -> dict[str, object]:
         """Return where the next line begins."""
@@ -68,8 +70,23 @@ class FileLines:
             now_ms = int(self._now() * 1000)
             lines = [line for each in raw if (line := parsed(each, now_ms)) is not None]
             if lines:
+                self._unknown = -1
                 return lines
+            self._count_unknown(len(raw))
         return []
+
+    def _count_unknown(self, count: int) -> None:
+        """Say once that a log may be of a form that is not known, or none of an MTA."""
+        if self._unknown < 0:
+            return
+        self._unknown += count
+        if self._unknown >= _UNKNOWN:
+            _log.warning(
+                "None of the first %d lines has a stamp that is known: is follow.log the MTA's, and of a "
+                "form that docs/deliveries.md names?",
+                self._unknown,
+            )
+            self._unknown = -1
 
 
 class FollowError(Exception):

@@ -1,8 +1,8 @@
 """From lines to events: what became of which message (contract.md 7.1).
 
-A message that a content filter takes and hands back, or that takes the hop of etc/postfix, is in the queue
-several times, under other queue ids. Its first delivery is none: it says what the next queue id is, and the
-path is kept, so that the last outcome leads to the message.
+A message that a content filter takes and hands back, that an alias sends on, or that takes the hop of
+etc/postfix, is in the queue several times, under other queue ids. Its first delivery is none: it says what
+the next queue id is, and the path is kept, so that the last outcome leads to the message.
 
 Invariants: equal lines make equal events, whatever was read before them, but for the number of tries and the
 path. No address is in an event.
@@ -76,8 +76,10 @@ class Outcomes:
         if attempt.next_queue_id and self._is_hop(attempt):
             if not self.memory.is_gone(attempt.next_queue_id):
                 after = self.memory.changed(attempt.next_queue_id)
-                there = self._mark(attempt.next_queue_id, attempt.recipient)
-                after.earlier[there] = [(queue_id, mark), *path][:_PATH]
+                # An agent of this host that forwards keeps the original recipient, SMTP does not.
+                for address in {attempt.recipient, attempt.original or attempt.recipient}:
+                    there = self._mark(attempt.next_queue_id, address)
+                    after.earlier[there] = [(queue_id, mark), *path][:_PATH]
             return ()
         failed = known.failed.get(mark)
         event = self._event(attempt, line, mark, failed.count if failed else 0 if known.whole else -1)
@@ -167,6 +169,8 @@ class Outcomes:
         return [*path, (attempt.queue_id, here)] if here != mark else path
 
     def _is_hop(self, attempt: Attempt) -> bool:
+        if attempt.method == "local":
+            return True  # it forwards
         names = {attempt.host.lower(), attempt.address.lower(), f":{attempt.port}"}
         return "/" in attempt.address or _is_loopback(attempt.address) or not names.isdisjoint(self.next_hops)
 

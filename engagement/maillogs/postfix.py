@@ -26,7 +26,9 @@ _EXPIRED: Final = re.compile(
 _BEGAN: Final = re.compile(rf"{_ID}: (?:client|uid)=")
 # Of a client that sends XFORWARD, as the hop of etc/postfix does.
 _EARLIER: Final = re.compile(r", orig_queue_id=(?P<earlier>[0-9A-Za-z]{5,30})(?=,|\Z)")
-_NAMED: Final = re.compile(rf"{_ID}: message-id=(?P<header>\S{{1,998}})")
+_REQUEUED: Final = re.compile(r"> orig_id=(?P<earlier>[0-9A-Za-z]{5,30})\Z")  # by postsuper -r
+_FORWARDED: Final = re.compile(rf"forwarded as {_ID}\Z")  # by local(8): aliases(5) and .forward
+_NAMED: Final = re.compile(rf"{_ID}: message-id=(?P<header>\S(?:.{{0,996}}\S)?)")
 _GONE: Final = re.compile(rf"{_ID}: removed\Z")
 _RELAY: Final = re.compile(
     r"(?P<host>[^\[\]\s]{0,255})\[(?P<address>[^\[\]\s]{1,255})\](?::(?P<port>\d{1,5}))?"
@@ -45,6 +47,7 @@ _AGENTS: Final = {
     "discard": "discard",
     "qmgr": "error",  # where it could not give the mail to an agent
     "oqmgr": "error",
+    "cleanup": "error",  # where it bounces what sendmail(1) handed in
 }
 _STATUS: Final = {
     "sent": Status.SENT,
@@ -61,13 +64,12 @@ def fact(program: str, text: str) -> Fact | None:
     prefix, slash, agent = program.rpartition("/")
     if not slash or not prefix:
         return None
+    if agent == "cleanup" and (found := _NAMED.match(text)):
+        return Named(found["id"], found["header"] if found["header"] != "<>" else "")
     if agent in _AGENTS and (attempt := _attempt(agent, text)) is not None:
         return attempt
-    if agent == "cleanup":
-        found = _NAMED.match(text)
-        return Named(found["id"], found["header"]) if found else None
     if agent in ("smtpd", "pickup"):
-        found, earlier = _BEGAN.match(text), _EARLIER.search(text)
+        found, earlier = _BEGAN.match(text), (_EARLIER if agent == "smtpd" else _REQUEUED).search(text)
         return Began(found["id"], earlier["earlier"] if earlier else "") if found else None
     if agent in ("qmgr", "oqmgr"):
         if found := _EXPIRED.match(text):
@@ -83,7 +85,7 @@ def _attempt(agent: str, text: str) -> Attempt | None:
     head, separator, tail = found["rest"].partition("status=")
     word, _, reason = tail.partition(" (")
     status = _STATUS.get(word.rstrip(","))
-    if not separator or status is None:
+    if not separator or status is None or (agent == "cleanup" and status != Status.BOUNCED):
         return None  # an address probe (deliverable, undeliverable), or no such line
     values = dict(part.split("=", 1) for part in head.split(", ") if "=" in part)
     if agent == "discard" and status == Status.SENT:
@@ -103,8 +105,15 @@ def _attempt(agent: str, text: str) -> Attempt | None:
         relay["address"] if relay else "",
         int(relay["port"] or 0) if relay else 0,
         _AGENTS[agent],
-        queued_as(reason) if status == Status.SENT else "",
+        _next_queue_id(agent, reason) if status == Status.SENT else "",
     )
+
+
+def _next_queue_id(agent: str, reason: str) -> str:
+    if agent != "local":
+        return queued_as(reason)
+    found = _FORWARDED.match(reason)
+    return found["id"] if found else ""
 
 
 def queued_as(reply: str) -> str:

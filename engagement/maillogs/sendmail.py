@@ -1,7 +1,8 @@
 """What Sendmail's lines say about deliveries: forms of Sendmail 8.15 to 8.18.
 
-One line may name several recipients, who share its outcome. Sendmail does not write which address a recipient
-was expanded from, and does not say when a message has left the queue. All expressions are linear in the line.
+One line may name several recipients, who share its outcome; `[more]` ends a list that the next line goes on
+with. Sendmail does not write which address a recipient was expanded from, and does not say when a message has
+left the queue. All expressions are linear in the line.
 """
 
 import re
@@ -81,6 +82,7 @@ def _reason(stat: str, reply: str) -> str:
 
 def _recipients(text: str) -> tuple[str, ...]:
     """Return the addresses of a list. A comma in a quoted local part does not end one (RFC 5321 4.1.2)."""
+    text = text.removesuffix(" [more]")
     parts, begin, quoted = [], 0, False
     for place, sign in enumerate(text):
         if sign == '"' and text[place - 1 : place] != "\\":

@@ -1,4 +1,4 @@
-"""Classifies stored hits again, by what came in after them: other hits of the message, its delivery.
+"""Classifies stored hits again, by what came after them: other hits, the mail's delivery, changed rules.
 
 Not the rules (`engagement.classify`). Invariants: all hits of a message are classified together, so labels do
 not depend on the order in which they came; a label changes only where class, rule or certainty do; a turn
@@ -14,8 +14,10 @@ from typing import Final, NamedTuple
 from engagement.classify.model import Context, Seen, Within
 from engagement.classify.rule_set import RuleSet, is_word
 from engagement.events.classify import Classification, ReaderClass
+from engagement.events.field_values import timestamp
 from engagement.events.model import Hit
 from engagement.events.rows import EventRow, RowSource
+from engagement.events.signals import Signals
 from engagement.links.model import CLICKS
 from engagement.links.token import unpack
 from engagement.shipper.recent_clicks import RecentClicks
@@ -28,6 +30,8 @@ _WAITING: Final = 100_000  # messages that wait for their turn; beyond, the olde
 _TURNS: Final = 60.0  # seconds for which clicks are remembered longer than rules ask, as turns may be late
 _EVERY: Final = 2.0  # seconds from one turn to the next,
 _SHARE: Final = 10  # and at least so many times as long as it took
+
+_PREFETCH: Final = int(Signals.PREFETCH)
 
 SeenBy = Mapping[str, Sequence[Seen]]
 
@@ -71,8 +75,11 @@ def message_of(hit: Hit) -> bytes:
 
 
 def is_click(hit: Hit) -> bool:
-    """Return whether a hit may be one of many that a robot made: a real request for a link."""
-    return hit.kind in CLICKS and hit.method != "HEAD"
+    """Return whether a hit may be one of many that a robot made: a real request for a link.
+
+    What a browser says it loads ahead is none: that is one for each link that its reader points at.
+    """
+    return hit.kind in CLICKS and hit.method != "HEAD" and not hit.signals & _PREFETCH
 
 
 def classify_messages(
@@ -97,6 +104,18 @@ def classify_messages(
     return classified
 
 
+class _Past(NamedTuple):
+    """Hits that changed rules are still applied to: from when to when, and behind which one."""
+
+    from_ms: int
+    to_ms: int
+    after: str = ""
+
+
+def _place_of(hit: Hit) -> str:
+    return f"{timestamp(hit.at_ms)}/{hit.id}"
+
+
 class Reclassifier:
     """What the shipper does between its steps.
 
@@ -114,7 +133,9 @@ class Reclassifier:
         self._rules = rules
         self._within = within
         self._now = now
-        self._waiting: dict[bytes, None] = {}  # in the order they came
+        self._waiting: dict[bytes, bool] = {}  # in the order they came; whether for more than changed rules
+        self._applied: RuleSet | None = None
+        self._past: _Past | None = None
         self._recent = RecentClicks(0)
         self._next = float("-inf")
 
@@ -125,7 +146,7 @@ class Reclassifier:
     @property
     def waits(self) -> bool:
         """Return whether messages wait for their turn."""
-        return bool(self._waiting)
+        return bool(self._waiting) or self._past is not None
 
     def note(self, rows: Iterable[EventRow]) -> None:
         """Remember the messages of rows that were stored: of young hits, and of deliveries."""
@@ -137,12 +158,12 @@ class Reclassifier:
             if row.at_ms < oldest or not row.message_id or not (row.client or row.type == "delivery"):
                 continue
             message = bytes.fromhex(row.message_id)
-            self._waiting[message] = None
+            self._waiting[message] = True
             source = row.source
             hit = source.event if isinstance(source, RowSource) else None
             if many and isinstance(hit, Hit) and hit.client_address and is_click(hit):
                 found = self._recent.add(hit.client_address, Seen(hit.at_ms, message), many)
-                self._waiting.update(dict.fromkeys(found))
+                self._waiting.update(dict.fromkeys(found, True))
         while len(self._waiting) > _WAITING:
             del self._waiting[next(iter(self._waiting))]
 
@@ -163,6 +184,26 @@ class Reclassifier:
         before, after = places.get(hit.before.reason), hit.label.reason
         return before is not None and (after not in order or order.index(after) > before)
 
+    def _look_back(self) -> None:
+        """Let messages of young hits wait after the rules changed, as many as this turn has room for.
+
+        Evidence that came in goes before. Raises StoreError; then the same is done again.
+        """
+        before, rules = self._applied, self._rules()
+        if before is not rules:
+            self._applied = rules
+            if before is not None and before.rules != rules.rules and self._within:
+                now_ms = int(self._now() * 1000)
+                self._past = _Past(now_ms - self._within * 1000, now_ms + 1)
+        room = MESSAGES - len(self._waiting)
+        if self._past is None or room <= 0:
+            return
+        found = self._store.hits(*self._past, room)
+        for hit, _ in found:
+            self._waiting.setdefault(message_of(hit), False)
+        done = len(found) < room
+        self._past = None if done else self._past._replace(after=_place_of(found[-1].hit))
+
     def turn(self, *, now: bool = False) -> int:
         """Classify what waits, if it is time; return how many labels changed. now: also if it is not.
 
@@ -170,7 +211,10 @@ class Reclassifier:
         labels, and shipping is not stopped for better ones.
         """
         began = time.monotonic()
-        if not self._waiting or (began < self._next and not now):
+        if began < self._next and not now:
+            return 0
+        self._look_back()
+        if not self._waiting:
             return 0
         messages = [message for message, _ in zip(self._waiting, range(MESSAGES), strict=False)]
         oldest = (self._now() - self._within) * 1000
@@ -184,7 +228,10 @@ class Reclassifier:
         news = [
             LabelledHit(each.hit, each.label)
             for each in classified
-            if each.changed and each.hit.at_ms >= oldest and not self._forgotten(each)
+            if each.changed
+            and each.hit.at_ms >= oldest
+            and not self._forgotten(each)
+            and (self._waiting[message_of(each.hit)] or not is_withheld(each.hit))
         ]
         changed = self._store.relabel(news, int(self._now() * 1000)) if news else 0
         for message in messages:

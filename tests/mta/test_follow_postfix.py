@@ -28,6 +28,7 @@ NODE = "mail.example.test"
 PIPES = """\
 bouncing  unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { echo "no <one> of that name"; exit 67 }
 deferring unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { exit 75 }
+local     unix - n n - - local
 """
 
 
@@ -111,6 +112,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         options={
             "transport_maps": "inline:{" + ", ".join(f"{{ {k} = {v} }}" for k, v in transports.items()) + "}",
             "virtual_alias_maps": "inline:{ { list@example.test = one@example.test, two@example.test } }",
+            "mydestination": "local.test",
+            "local_recipient_maps": "",
+            "alias_maps": "inline:{ { team = out@refused.test } }",
             "enable_long_queue_ids": "yes",
             "minimal_backoff_time": "1s",
             "maximal_backoff_time": "1s",
@@ -206,6 +210,11 @@ def test_several_recipients_of_one_mail(site: Site) -> None:
 def test_an_alias_leads_to_the_recipient_who_was_written_to(site: Site) -> None:
     events = site.of(site.send("list@example.test"), "list@example.test", 2)
     assert [event.type for event in events] == ["delivery", "delivery"]
+
+
+def test_an_alias_of_the_local_agent_leads_there_too_and_is_no_delivery(site: Site) -> None:
+    (event,) = site.of(site.send("team@local.test"), "team@local.test")
+    assert (event.type, event.error_code, event.delv_method) == ("bounce", "550", "esmtp")
 
 
 def test_a_mail_that_is_filtered_and_comes_back(site: Site) -> None:

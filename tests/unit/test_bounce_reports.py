@@ -9,6 +9,7 @@ import pytest
 
 from engagement.bounces.returned import read
 from engagement.events.model import recipient_mark
+from engagement.events.record import decode, encode
 
 STATUS = (
     b"Reporting-MTA: dns; mx.example.net\r\n\r\n"
@@ -51,6 +52,31 @@ NAMED = [
     (HEADER, "5.1.1", recipient_mark("", "", IDA), REASON),
     (HEADER, "5.2.2", recipient_mark("", "", "tom@example.net"), ""),
 ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        (b"message/global-delivery-status", "idä@exämple.net".encode()),
+        (b"message/delivery-status", rb"id\x{E4}@ex\x{e4}mple.net"),  # where 7 bits are all
+    ],
+)
+def test_recipients_and_message_ids_of_international_mail_are_read(kind: bytes, address: bytes) -> None:
+    """RFC 6533 3: an address of the type utf-8."""
+    status = b"Final-Recipient: utf-8; " + address + b"\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    status += "Diagnostic-Code: smtp; 550 grüße\r\n".encode()
+    fields = "Message-ID: <ä@exämple.org>\r\n".encode()
+    (found,) = named(report(kind, b"message/global-headers", b"8bit", status, fields))
+    assert found == ("<ä@exämple.org>", "5.1.1", recipient_mark("", "", "idä@exämple.net"), "550 grüße")
+
+
+def test_octets_that_are_no_utf_8_stay_readable() -> None:
+    status = b"Final-Recipient: utf-8; ida\\x{D800}@example.net\r\nAction: failed\r\nStatus: \xfc5.1.1\r\n"
+    status += b"Diagnostic-Code: smtp; 550 gr\xfc\r\n"
+    (found,) = named(report(b"message/delivery-status", b"message/rfc822", b"8bit", status, BROUGHT))
+    assert (found[1], found[3]) == ("\ufffd5.1.1", "550 gr\ufffd")
+    (event,) = read(report(b"message/delivery-status", b"message/rfc822", b"8bit", status, BROUGHT), 0).events
+    assert decode(encode(event)) == event
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -31,6 +31,15 @@ MARK = "0011223344556677889900aabbccddee 1 00112233445566778899aabbccddeeff"
         ("5.1.2", "", "Host unknown", 21),
         ("5.4.4", "", "unable to look up host", 21),
         ("5.1.10", "556", "domain does not accept mail (nullMX)", 21),
+        ("5.1.10", "", "", 21),
+        # Exchange Online's own use of codes, as its pages on 550 5.1.10, 5.4.1 and 5.4.310 tell it.
+        ("5.1.10", "550", "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found", 10),
+        ("5.4.1", "550", "550 5.4.1 Recipient address rejected: Access denied. [x.prod.outlook.com]", 10),
+        ("5.4.310", "550", "550 5.4.310 DNS domain x.example does not exist", 21),
+        # What is wrong with the sender says nothing of the recipient (RFC 3463 3.2).
+        ("5.1.8", "550", "550 5.1.8 <a@x>: Sender address rejected: Domain not found", 50),
+        ("5.1.7", "550", "550 5.1.7 Sender address rejected: User unknown", 50),
+        ("", "554", "554 30 Sorry, your message cannot be delivered. This mailbox is disabled (554.30).", 10),
         ("4.2.2", "452", "over quota", 22),
         ("5.2.2", "552", "mailbox full", 22),
         ("5.3.4", "552", "message size exceeds", 23),
@@ -191,12 +200,51 @@ def test_the_original_recipient_goes_before_the_final_one() -> None:
     assert event.recipient_mark == recipient_mark("", "", "alias@example.net")
 
 
+@pytest.mark.parametrize("value", ["", "rfc822;", "rfc822; two words", "unknown;"])
+def test_an_original_recipient_that_names_nobody_hides_not_the_final_one(value: str) -> None:
+    fields = DSN.replace("Final-", f"Original-Recipient: {value}\nFinal-")
+    (event,) = read(report("delivery-status", fields), NOW).events
+    assert event.recipient_mark == recipient_mark("", "", "ida@example.net")
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_report_that_a_gateway_put_into_another_mail_is_read(depth: int) -> None:
+    """As scanners do that add a part with their own word."""
+    mail = report("delivery-status", DSN)
+    for level in range(depth):
+        inner = mail[mail.index(b"Content-Type: ") :]
+        other = f"--{level}\nContent-Type: text/plain\n\nScanned.\n".encode()
+        mail = (
+            f'From: x\nDate: {DATE}\nContent-Type: multipart/mixed; boundary="{level}"\n\n'.encode()
+            + other + f"--{level}\n".encode() + inner + f"\n--{level}--\n".encode()
+        )  # fmt: skip
+    (event,) = read(mail, NOW).events
+    assert (event.type, event.message_id_header) == ("out_of_band", "<1@example.org>")
+    assert event.at_ms == NOW - 3_600_000
+
+
+def test_a_report_that_a_mail_brings_back_whole_is_not_its_own() -> None:
+    inner = report("delivery-status", DSN)
+    mail = b'Content-Type: multipart/mixed; boundary="m"\n\n--m\nContent-Type: message/rfc822\n\n'
+    assert read(mail + inner + b"\n--m--\n", NOW).events == ()
+
+
 def test_a_complaint_names_its_kind() -> None:
     (event,) = read(report("feedback-report", ARF, Date="no date"), NOW).events
     assert (event.type, event.fbtype, event.at_ms, event.message_id_header) == (
         "spam_complaint", "abuse", NOW, "<1@example.org>",
     )  # fmt: skip
     assert event.recipient_mark == recipient_mark("", "", "ida@example.net")
+
+
+def test_a_complaint_of_several_recipients_is_an_event_each() -> None:
+    """RFC 5965 3.3: Original-Rcpt-To may be there several times."""
+    more = "".join(f"Original-Rcpt-To: {each}\n" for each in ("<bob@example.net>", "Ida@example.net", ""))
+    events = read(report("feedback-report", ARF + more), NOW).events
+    assert [event.recipient_mark for event in events] == [
+        recipient_mark("", "", f"{name}@example.net") for name in ("ida", "bob")
+    ]
+    assert len({event.id for event in events}) == 2
 
 
 @pytest.mark.parametrize(
@@ -257,6 +305,26 @@ def test_the_command_leaves_other_mail_alone_and_says_so(tmp_path: Path) -> None
     done = CliRunner().invoke(main, configuration(tmp_path, tmp_path / "spool"), input=b"Subject: x\n\ny\n")
     assert done.exit_code == 0
     assert done.output.startswith("standard input: left alone: neither a bounce")
+
+
+OWN = f"Reporting-MTA: dns; Mail.Example.ORG\nX-Postfix-Queue-ID: 4XyZ\n\n{FAILED}"
+
+
+def test_what_the_mta_of_the_followed_log_reports_is_told_by_that_alone(tmp_path: Path) -> None:
+    arguments = configuration(tmp_path, tmp_path / "spool")
+    state = tmp_path / "follow.db"
+    with (tmp_path / "smtpapi.conf").open("a") as file:
+        file.write(f'follow {{ node_name = "mail.example.org" state = "{state}" }}\n')
+    done = CliRunner().invoke(main, arguments, input=report("delivery-status", OWN))
+    assert done.output == "standard input: 1 event(s): out_of_band\n"  # nobody follows
+    state.touch()
+    done = CliRunner().invoke(main, arguments, input=report("delivery-status", OWN))
+    assert (done.exit_code, done.output) == (
+        0, "standard input: left alone: a report of mail.example.org, whose log is followed and tells it\n",
+    )  # fmt: skip
+    done = CliRunner().invoke(main, arguments, input=report("delivery-status", DSN))
+    assert done.output == "standard input: 1 event(s): out_of_band\n"
+    assert spooled(tmp_path / "spool") == ["out_of_band", "out_of_band"]
 
 
 def test_the_command_asks_for_another_try_where_the_spool_fails(tmp_path: Path) -> None:

@@ -42,6 +42,24 @@ def test_agents_are_printed_with_class_certainty_and_rule() -> None:
     assert done.exit_code == 0
 
 
+def test_agents_are_printed_as_they_came_whatever_the_terminal_s_letters(tmp_path: Path) -> None:
+    agents = tmp_path / "agents"
+    others = b"\xf0\x9f\x98\x80 Slackbot\nbad\0one\n" + b"x" * 100_000 + b" Slackbot"
+    agents.write_bytes(b"Slackbot \xe4\r\n" + others)
+    for letters in ("latin-1", "utf-8"):
+        environment = os.environ | {"PYTHONIOENCODING": letters, "PYTHONUTF8": "0"}
+        for given in (str(agents), "-"):
+            command = [*PROGRAM, "classify", "--agents", given]
+            done = subprocess.run(
+                command, env=environment, input=agents.read_bytes(), capture_output=True, check=True
+            )
+            label = b"\tscanner\tcertain\tlink-preview\n"
+            lines = done.stdout.splitlines(keepends=True)
+            assert lines[:2] == [b"Slackbot \xe4" + label, b"\xf0\x9f\x98\x80 Slackbot" + label]
+            assert lines[2] == b"bad\0one\tunknown\tcertain\tno-rule\n"
+            assert len(lines) == 4
+
+
 def test_agents_that_followed_links_may_be_others(tmp_path: Path) -> None:
     agents = tmp_path / "agents"
     agents.write_bytes(b"Mozilla/5.0\n\xff\xfe odd\n")

@@ -9,13 +9,14 @@ import pytest
 
 from agents.shares import people, robots, shares
 from engagement.classify.model import Context, Seen
+from engagement.classify.read import read_rules
 from engagement.classify.rule_set import RuleSet
 from engagement.classify.shipped import classify, shipped
 from engagement.events.classify import Verdict, verdict
 from engagement.events.model import Hit
 from engagement.events.signals import Signals
-from engagement.links.model import Kind
-from unit.event_samples import AT, BROWSER, hit
+from engagement.links.model import Kind, Link
+from unit.event_samples import AT, BROWSER, hit, identity, packed
 
 BARE = "Mozilla/5.0"
 OUTLOOK = "Mozilla/4.0 (compatible; ms-office; MSOffice 16)"
@@ -233,6 +234,43 @@ def test_one_address_in_the_mail_of_ten_recipients_is_probably_a_filter() -> Non
 
     assert found(request(Kind.CLICK, CHROME), messages(10)) == ("scanner", False, "many-recipients")
     assert found(request(Kind.CLICK, CHROME), messages(9))[0] == "human"
+
+
+# A link that no person sees
+
+
+UNSEEN = """version = 5
+[[rule]]
+name = "unseen"
+class = "scanner"
+certainty = "certain"
+link_name = ["nobody", "no one"]
+reason = "our templates hide a link of this name"
+source = "us"
+"""
+
+
+def named(name: str) -> bytes:
+    return packed(Kind.CLICK, identity(), Link(b"https://example.net/", name))
+
+
+def test_who_follows_a_link_that_no_person_sees_is_no_person(tmp_path: Path) -> None:
+    (tmp_path / "05-site.toml").write_text(UNSEEN)
+    rules = read_rules(tmp_path)
+
+    def reason(event: Hit, *others: str, address: str = READER, at: int = 0) -> str:
+        seen = [Seen(AT + at, named(name)) for name in others]
+        return rules.classify(event, Context(links={address: seen})).reason
+
+    hidden, other = (request(Kind.CLICK, CHROME, packed=named(name)) for name in ("nobody", "offer"))
+    assert reason(hidden) == "unseen"
+    assert rules.classify(hidden).reason == "unseen"  # as it comes in
+    assert reason(other, "offer", "no one", at=90_000) == "unseen"  # what else it did
+    assert reason(request(Kind.OPEN, CHROME), "nobody") == "unseen"
+    assert reason(other, "offer", "footer") == "browser"
+    assert reason(other, "nobody", address=MICROSOFT) == "browser"
+    assert reason(request(Kind.AMP_CLICK, CHROME, packed=named("nobody"))) == "unseen"
+    assert reason(request(Kind.CLICK, CHROME, packed=b"not one of ours")) == "browser"
 
 
 # Names

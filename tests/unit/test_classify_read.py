@@ -60,6 +60,14 @@ def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(tmp_path: Pa
     assert "mail-program" not in names
 
 
+def test_what_editors_leave_beside_a_file_is_no_file_of_rules(tmp_path: Path) -> None:
+    written(tmp_path, RULE)
+    (tmp_path / ".#05-site.toml").symlink_to("ida@host.1234:5678")  # the lock of Emacs
+    for name in (".05-site.toml.swp", "05-site.toml~", "#05-site.toml#", ".half.toml"):
+        (tmp_path / name).write_text("half a")
+    assert read_rules(tmp_path).rules[0].name == "ours"
+
+
 def test_the_greatest_version_is_that_of_all_labels(tmp_path: Path) -> None:
     assert {rule.label.rules for rule in shipped().rules} == {shipped().version}
     written(tmp_path, RULE)
@@ -98,15 +106,23 @@ WRONG = [
     ),
     *(
         ('agent_contains = "our-monitor"', f"as_number = {value}", ":7: as_number is a number or a list")
-        for value in ("[1, 0]", "[1, true]", '"1"', "1.5", "[1, -1]")
+        for value in ("[1, 0]", "[1, true]", '"1"', "1.5", "[1, -1]", "[]")
     ),
     ('agent_contains = "our-monitor"', "agent_contains = []", ":7: agent_contains is empty"),
     ('agent_contains = "our-monitor"', 'agent_matches = "(a+)+"', ":7: a group may not be repeated"),
     ('agent_contains = "our-monitor"', 'network = "10.0.0.1/8"', ":7: no network: .*host bits"),
     ('agent_contains = "our-monitor"', 'signals = "LOUD"', ":7: 'LOUD' is no signal; there are RECORDED"),
     ('agent_contains = "our-monitor"', "burst = { links = 3 }", r":7: burst = { links = N, seconds = N }"),
+    *(
+        ('agent_contains = "our-monitor"', f"burst = {{ links = 3, seconds = {value} }}", ":7: burst = {")
+        for value in ("nan", "inf", "-inf", "0", "true", "3601")
+    ),
+    ('agent_contains = "our-monitor"\n', "", ":3: a rule without a condition would hold for every hit"),
+    ('agent_contains = "our-monitor"', 'scope = "clicks"', ":3: a rule without a condition"),
     ('agent_contains = "our-monitor"', 'agent_list = "mine"', ":7: there is no list 'mine'"),
     ('agent_contains = "our-monitor"', "as_number = -1", ":7: as_number is a number"),
+    ('agent_contains = "our-monitor"', "link_name = []", ":7: link_name is empty"),
+    ('agent_contains = "our-monitor"', 'link_name = ["", "x"]', ":7: link_name is a text or a list"),
     ('agent_contains = "our-monitor"', "spoiled = false", ":7: spoiled = true, or leave it out"),
     ('agent_contains = "our-monitor"', 'network_file = "../x"', ":7: a file beside this one"),
     ('agent_contains = "our-monitor"', 'network_file = ".x"', ":7: a file beside this one"),
@@ -151,6 +167,12 @@ def test_a_wrong_file_is_told_with_its_line_and_what_to_write(
 def test_patterns_that_may_take_long_are_refused(pattern: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         compiled(pattern)
+
+
+def test_a_name_that_is_there_twice_is_told_with_both_places(tmp_path: Path) -> None:
+    first = written(tmp_path, RULE.replace('"ours"', '"burst"'))
+    with pytest.raises(RulesError, match=f"'burst', as in {re.escape(str(first))}: give one of them another"):
+        read_rules(tmp_path)
 
 
 @given(st.text("ab(", max_size=2048))

@@ -1,9 +1,11 @@
 """A log file that is followed over rotations of every kind (engagement.maillogs.files)."""
 
+import bz2
 import gzip
+import lzma
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,52 @@ def test_a_file_that_is_removed_under_its_follower_is_read_to_the_end(log: _Log)
     assert log.read == log.written
 
 
+def cut(packed: bytes) -> bytes:
+    return packed[:-20]
+
+
+def other_sum(packed: bytes) -> bytes:
+    return packed[:-6] + bytes([packed[-6] ^ 1]) + packed[-5:]
+
+
+def other_middle(packed: bytes) -> bytes:
+    return packed[: len(packed) // 2] + b"\xff" * 40 + packed[len(packed) // 2 + 40 :]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("damage", [cut, other_sum, other_middle])
+@pytest.mark.parametrize("read", [200, 8000], ids=["little was read", "much was read"])
+def test_a_compressed_file_that_is_damaged_stops_nothing(
+    log: _Log,
+    caplog: pytest.LogCaptureFixture,
+    pack: Callable[[bytes], bytes],
+    damage: Callable[[bytes], bytes],
+    read: int,
+) -> None:
+    log.write(read)
+    log.follow()
+    log.file.close()
+    log.write(8000 - read)
+    old = log.rename()
+    ending = {gzip.compress: ".gz", bz2.compress: ".bz2", lzma.compress: ".xz"}[pack]
+    packed = Path(f"{old}{ending}")
+    packed.write_bytes(damage(pack(old.read_bytes())))
+    shutil.copystat(old, packed)
+    old.unlink()
+    log.write(3)
+    log.restart()
+    log.follow()
+    assert log.read[:read] == log.written[:read]
+    assert log.read[-3:] == log.written[-3:]
+    if damage is not other_middle:  # gzip gives what it makes of other octets, and only then looks at the sum
+        assert set(log.read[:-4]) <= set(log.written)  # the last line before the damage may be a piece
+    assert "damaged" in caplog.text or "is gone" in caplog.text
+    log.restart()
+    log.write(1)
+    log.follow()
+    assert log.read[-1] == log.written[-1]
+
+
 def test_an_unrelated_file_beside_it_is_not_read(log: _Log) -> None:
     log.path.with_name("mail.log.other").write_bytes(b"other\n")
     log.write(2)
@@ -244,7 +292,14 @@ def test_a_line_without_end_is_given_up(log: _Log) -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", [{}, {"inode": "x"}, {"inode": 1, "offset": 5, "head": 5, "digest": "none"}]
+    "cursor",
+    [
+        {},
+        {"inode": "x"},
+        {"inode": 1, "offset": 5, "head": 5, "digest": "none"},
+        {"inode": 1, "offset": 10**30, "head": 10**30, "digest": "none"},
+        {"inode": 1, "offset": -5, "head": -1, "digest": "none"},
+    ],
 )
 def test_a_cursor_that_is_none_begins_anew(tmp_path: Path, cursor: dict[str, object]) -> None:
     (tmp_path / "mail.log").write_bytes(b"one\ntwo\n")

@@ -81,6 +81,24 @@ def test_a_source_gives_lines_with_a_head_and_none_where_there_are_none(followed
     assert followed.source.read() == []
 
 
+def test_a_log_of_a_form_that_is_not_known_is_said_once(
+    followed: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed.write("some lines without a head\n" * 99)
+    assert followed.source.read() == []
+    assert caplog.text == ""
+    for _ in range(3):
+        followed.write('{"message": "of ida@example.net"}\n' * 100)
+        assert followed.source.read() == []
+    assert caplog.text.count("None of the first 199 lines has a stamp that is known") == 1
+    assert "ida" not in caplog.text
+    followed.write(HEAD.format(1, "qmgr") + "AAAA1: removed\n" + "no head\n" * 500)
+    assert len(followed.source.read()) == 1
+    followed.write("no head\n" * 500)
+    assert followed.source.read() == []
+    assert len(caplog.records) == 1
+
+
 def test_a_step_tells_what_the_lines_say_and_then_keeps_its_place(followed: Followed) -> None:
     assert followed.follower.step() == 0
     assert followed.memory.cursor("log") == {}

@@ -1,6 +1,7 @@
 """The head of a log line, and what Postfix's and Sendmail's lines say (engagement.maillogs)."""
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -38,6 +39,10 @@ def local(text: str) -> int:
         (b"Dec 31 23:59:59", local("2025-12-31T23:59:59")),  # of last year
         (b"Nov 30 10:00:00", local("2026-11-30T10:00:00")),  # of a clock that is ahead
         (b"Feb 29 10:00:00", local("2024-02-29T10:00:00")),
+        # Octets that a crash left in the file before the line.
+        (b"\0" * 70_000 + b"2026-11-29T10:00:02Z", at("2026-11-29T10:00:02+00:00")),
+        # FreeBSD's syslogd -v.
+        (b"Nov 29 10:00:02 <mail.info>", local("2026-11-29T10:00:02")),
     ],
 )
 def test_stamps_of_every_form_are_read(stamp: bytes, expected: int) -> None:
@@ -46,11 +51,72 @@ def test_stamps_of_every_form_are_read(stamp: bytes, expected: int) -> None:
     )
 
 
+@pytest.mark.parametrize("data", [b"-", b'[a@1 b="c \\] \\" d"]', b'[a@1][meta sequenceId="1"]'])
+@pytest.mark.parametrize("start", [b"<22>1 ", b""])  # with and without what rsyslog keeps of the wire
+def test_lines_of_rfc_5424_are_read(start: bytes, data: bytes) -> None:
+    stamp = b"2026-11-29T10:00:02.5+01:00"
+    for mark in (b"", b"\xef\xbb\xbf"):
+        head = start + stamp + b" mx.example postfix/smtp 123 - " + data + b" " + mark
+        assert parsed(head + b"4XyZ12abcdz9s: to=<a@x>: [b]\n", NOW) == Line(
+            at("2026-11-29T10:00:02.5+01:00"), "postfix/smtp", "4XyZ12abcdz9s: to=<a@x>: [b]", "123"
+        )
+
+
+def test_solaris_puts_the_number_of_its_text_before_it() -> None:
+    line = parsed(b"Nov 29 10:00:02 mx sendmail[9]: [ID 801593 mail.info] 5AT9vXkl001234: to=<a@x>", NOW)
+    assert line is not None
+    assert line.text == "5AT9vXkl001234: to=<a@x>"
+
+
 def test_the_turn_of_the_year_is_seen_from_the_new_one() -> None:
     now = int(datetime(2027, 1, 1, 0, 5, tzinfo=UTC).timestamp() * 1000)
     line = parsed(b"Dec 31 23:30:00" + TAIL, now)
     assert line is not None
     assert line.at_ms == local("2026-12-31T23:30:00")
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize("stamp", [b"Oct 25 02:30:00", b"2026-10-25 02:30:00"])
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2026-10-25T00:30:01+00:00", "2026-10-25T00:30:00+00:00"),  # as it is written the first time
+        ("2026-10-25T01:30:01+00:00", "2026-10-25T01:30:00+00:00"),  # and the second
+        ("2026-10-26T00:00:00+00:00", "2026-10-25T01:30:00+00:00"),
+    ],
+)
+def test_of_an_hour_that_a_clock_shows_twice_the_newest_counts_that_is_not_ahead(
+    stamp: bytes, now: str, expected: str
+) -> None:
+    """A delivery an hour before its injection would be of no message that is known."""
+    line = parsed(stamp + TAIL, at(now))
+    assert line is not None
+    assert line.at_ms == at(expected)
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        (b"Oct 25 01:59:59", "2026-10-24T23:59:59+00:00"),
+        (b"Oct 25 03:00:00", "2026-10-25T02:00:00+00:00"),
+        (b"Mar 29 01:59:59", "2026-03-29T00:59:59+00:00"),
+        (b"Mar 29 03:00:00", "2026-03-29T01:00:00+00:00"),
+    ],
+)
+def test_hours_around_a_change_of_the_clock_are_as_they_are(stamp: bytes, expected: str) -> None:
+    line = parsed(stamp + TAIL, at("2026-11-01T00:00:00+00:00"))
+    assert line is not None
+    assert line.at_ms == at(expected)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +206,9 @@ def test_mail_that_is_discarded_is_no_delivery() -> None:
     ("program", "text", "expected"),
     [
         ("postfix/cleanup", "4XyZ12abcdz9s: message-id=<1@x>", Named("4XyZ12abcdz9s", "<1@x>")),
+        ("postfix/cleanup", "4XyZ12abcdz9s: message-id=<a b@x> (c)", Named("4XyZ12abcdz9s", "<a b@x> (c)")),
+        ("postfix/cleanup", "4XyZ12abcdz9s: message-id=<>", Named("4XyZ12abcdz9s", "")),  # the mail has none
+        ("postfix/cleanup", "4XyZ12abcdz9s: message-id=", None),
         ("postfix/qmgr", "4XyZ12abcdz9s: removed", Gone("4XyZ12abcdz9s")),
         ("postfix/postsuper", "4XyZ12abcdz9s: removed", Gone("4XyZ12abcdz9s")),
         ("postfix/smtpd", "4XyZ12abcdz9s: client=localhost[127.0.0.1]", Began("4XyZ12abcdz9s", "")),

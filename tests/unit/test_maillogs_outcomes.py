@@ -14,6 +14,7 @@ from engagement.maillogs.lines import parsed
 from engagement.maillogs.memory import MemoryFileError, QueueMemory
 from engagement.maillogs.outcomes import Outcomes
 
+LOCAL = "postfix/local"
 NODE = "mail.example.org"
 AT = 1_795_946_400_000
 
@@ -213,12 +214,57 @@ def test_the_original_recipient_leads_to_the_message(outcomes: Outcomes) -> None
     assert event.earlier == (("AAAA1", recipient_mark(NODE, "AAAA1", "member@x.example")),)
 
 
+@pytest.mark.parametrize("logged", ['"first last"', "first last", r'"first\ last"'])
+def test_a_quoted_local_part_is_the_same_in_every_form_of_the_log(outcomes: Outcomes, logged: str) -> None:
+    """Postfix 3.4, and later ones with info_log_address_format = internal, write it without quotes."""
+    (event,) = events_of(outcomes, sent("AAAA1", f"{logged}@x.example"))
+    assert event.recipient_mark == recipient_mark(NODE, "AAAA1", '<"first last"@x.example>')
+
+
 def test_members_of_one_alias_have_outcomes_of_their_own(outcomes: Outcomes) -> None:
     lines = [
         sent("AAAA1", f"{name}@x.example").replace(", relay", ", orig_to=<list@example.org>, relay", 1)
         for name in "ab"
     ]
     assert len({each.id for each in events_of(outcomes, lines[0]) + events_of(outcomes, lines[1])}) == 2
+
+
+def forwarded(queue_id: str, recipient: str, after: str, original: str = "") -> str:
+    line = sent(queue_id, recipient, f"forwarded as {after}", "local")
+    return line.replace(", relay", f", orig_to=<{original}>, relay", 1) if original else line
+
+
+@pytest.mark.parametrize("original", ["", "first@example.org"])
+def test_an_alias_of_the_local_agent_is_a_step_and_no_delivery(outcomes: Outcomes, original: str) -> None:
+    """As a Postfix 3.7 logs it: the copy is a message of its own, without a line of smtpd or pickup."""
+    first = original or "team@example.org"
+    events = events_of(outcomes, forwarded("AAAA1", "team@example.org", "BBBB2", original), program=LOCAL)
+    assert events == []
+    line = failed("BBBB2", "one@x.example", "bounced")
+    (event,) = events_of(outcomes, line.replace(", relay", f", orig_to=<{first}>, relay", 1))
+    assert event.type == "bounce"
+    assert event.recipient_mark == recipient_mark(NODE, "BBBB2", first)
+    assert ("AAAA1", recipient_mark(NODE, "AAAA1", first)) in event.earlier
+
+
+@pytest.mark.parametrize("reason", ["delivered to command: x forwarded as BBBB2", "queued as BBBB2"])
+def test_what_the_local_agent_says_of_a_command_is_a_delivery(outcomes: Outcomes, reason: str) -> None:
+    (event,) = events_of(outcomes, sent("AAAA1", "a@example.org", reason, "local"), program=LOCAL)
+    assert event.type == "delivery"
+
+
+def test_a_message_that_is_queued_anew_leads_to_the_one_before(outcomes: Outcomes) -> None:
+    """By `postsuper -r`."""
+    outcomes.of(Line(AT, "postfix/pickup", "BBBB2: uid=89 from=<a@example.org> orig_id=AAAA1"))
+    (event,) = events_of(outcomes, sent("BBBB2", "a@x.example"))
+    assert event.earlier == (("AAAA1", recipient_mark(NODE, "AAAA1", "a@x.example")),)
+
+
+def test_mail_that_cleanup_bounces_is_a_bounce(outcomes: Outcomes) -> None:
+    """What sendmail(1) handed in and a check of headers refused."""
+    line = failed("AAAA1", "a@x.example", "bounced")
+    (event,) = outcomes.of(Line(AT, "postfix/cleanup", line))
+    assert event.type == "bounce"
 
 
 def test_discarded_mail_is_given_up_by_the_site(outcomes: Outcomes) -> None:

@@ -167,6 +167,7 @@ def test_the_other_side_of_sendmail_is_told(relay: str, place: tuple[str, str]) 
     [
         ("<a@x>,<b@x>", ["a@x", "b@x"]),
         ("a@x, b@x,", ["a@x", "b@x"]),
+        ("<a@x>,<b@x>, [more]", ["a@x", "b@x"]),  # of a list that goes on in the next line
         ('"c,d"@x,e@x', ['"c,d"@x', "e@x"]),
         (r'"c\",d"@x,e@x', [r'"c\",d"@x', "e@x"]),
         ('"c","d"', ['"c"', '"d"']),

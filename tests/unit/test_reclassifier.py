@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from contract.store_samples import AT, SampleRows
 from engagement.classify.model import Seen, Within
 from engagement.classify.read import read_rules
-from engagement.classify.rule_set import _many
+from engagement.classify.rule_set import RuleSet, _many
 from engagement.classify.shipped import shipped
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit, MessageEvent
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, RowSource, rows
+from engagement.events.signals import Signals
 from engagement.links.model import Kind
 from engagement.shipper import recent_clicks, reclassifier
 from engagement.shipper.loop import Shipper
@@ -48,6 +49,13 @@ class Site:
         self.store.add(all_rows)
         self.reclassifier.note(all_rows)
 
+    def all_turns(self) -> int:
+        """Let nothing wait; return how many labels changed."""
+        changed = 0
+        while self.reclassifier.waits:
+            changed += self.reclassifier.turn(now=True)
+        return changed
+
     def labels(self) -> dict[str, int]:
         """How many hits each rule has decided, probable ones with a question mark."""
         found: dict[str, int] = {}
@@ -76,6 +84,20 @@ def test_a_burst_turns_all_its_clicks_whichever_came_first(site: Site) -> None:
     assert site.labels() == {"burst": 4}
     (past,) = site.store.past_labels(clicks[0][0].event_id)
     assert (past.label.reason, past.until_ms) == ("browser", int(site.now * 1000))
+
+
+def test_links_that_a_browser_loads_ahead_are_no_burst(site: Site) -> None:
+    """It loads what its reader points at; the reader's own click is judged by itself."""
+    for number, link in enumerate(LINKS[:4]):
+        (row,) = site.sample.hit(at=500 * number, target=link)
+        source = row.source
+        assert isinstance(source, RowSource)
+        assert isinstance(source.event, Hit)
+        signals = int(Signals.RECORDED | Signals.PREFETCH)
+        site.add([replace(row, source=replace(source, event=replace(source.event, signals=signals)))])
+    site.add(site.sample.hit(at=2_500, target=LINKS[4]))
+    site.all_turns()
+    assert site.labels() == {"prefetch-header": 4, "browser": 1}
 
 
 def test_in_any_order_and_in_any_number_of_turns_the_labels_are_the_same() -> None:
@@ -179,6 +201,82 @@ def test_a_label_of_other_rules_that_says_the_same_is_left_alone(site: Site) -> 
     assert isinstance(source, RowSource)
     site.add([replace(row, source=replace(source, label=Classification(ReaderClass.HUMAN, "browser", "1")))])
     assert site.reclassifier.turn() == 0
+
+
+def others(folder: Path, version: int) -> RuleSet:
+    """The shipped rules and one that calls the sample's browser a machine."""
+    (folder / "05-site.toml").write_text(
+        f'version = {version}\n[[rule]]\nname = "ours"\nclass = "scanner"\ncertainty = "certain"\n'
+        'agent_contains = "firefox"\nreason = "x"\nsource = "x"\n'
+    )
+    return read_rules(folder)
+
+
+def test_rules_that_changed_judge_young_hits_anew_in_bounded_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reclassifier, "MESSAGES", 2)
+    site = Site(within=63)  # three seconds before AT
+    for message in range(1, 6):
+        site.add(site.sample.hit(at=-20_000 * (message == 1) + message, message=message))
+    site.all_turns()
+    assert site.labels() == {"browser": 5}
+    site.rules = others(tmp_path, 7)
+    assert [site.reclassifier.turn(now=True) for _ in range(2)] == [2, 2]
+    assert site.labels() == {"browser": 1, "ours": 4}
+    assert site.all_turns() == 0
+    site.rules = read_rules(tmp_path)  # the same rules, read again
+    assert site.reclassifier.turn(now=True) == 0
+    assert not site.reclassifier.waits
+    site.rules = others(tmp_path, 8)  # rules that say the same
+    assert [site.reclassifier.turn(now=True) for _ in range(4)] == [0, 0, 0, 0]
+
+
+def test_what_came_in_goes_before_what_changed_rules_ask_for(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reclassifier, "MESSAGES", 1)
+    site.add(site.sample.hit(message=1), site.sample.hit(message=2))
+    site.all_turns()
+    site.rules = others(tmp_path, 7)
+    new = site.sample.hit(at=5, message=3)
+    site.add(new)
+    site.reclassifier.turn(now=True)
+    (label,) = (label for hit, label in site.store.hits(0, AT * 2) if hit.id == new[0].event_id)
+    assert label.reason == "ours"
+    assert site.labels() == {"browser": 2, "ours": 1}
+    site.all_turns()
+    assert site.labels() == {"ours": 3}
+
+
+def test_changed_rules_leave_hits_whose_evidence_is_gone(site: Site, tmp_path: Path) -> None:
+    (row,) = site.sample.hit()
+    source = row.source
+    assert isinstance(source, RowSource)
+    assert isinstance(source.event, Hit)
+    site.add([replace(row, source=replace(source, event=_without_reader(source.event, "withheld")))])
+    site.reclassifier.turn(now=True)
+    (tmp_path / "90-people.toml").write_text("version = 9\n")
+    site.rules = read_rules(tmp_path)
+    assert site.reclassifier.turn(now=True) == 0
+    assert site.labels() == {"browser": 1}
+
+
+def test_a_store_that_fails_while_it_is_looked_through_is_asked_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add(site.sample.hit())
+    site.reclassifier.turn(now=True)
+    site.rules = others(tmp_path, 7)
+
+    def fail(*_: object) -> int:
+        raise StoreError("locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(site.store, "hits", fail)
+        with pytest.raises(StoreError):
+            site.reclassifier.turn(now=True)
+    assert site.reclassifier.turn(now=True) == 1
 
 
 def test_what_an_address_did_is_forgotten_after_the_span() -> None:

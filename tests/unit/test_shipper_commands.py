@@ -136,6 +136,27 @@ def test_events_are_chosen(config: Path, arguments: list[str], types: list[str])
     assert [json.loads(row)["type"] for row in output.stdout.splitlines()] == types
 
 
+def test_events_of_one_mail_are_found_by_its_message_id(config: Path) -> None:
+    now = int(time.time() * 1000)
+    one = injection(at_ms=now)._replace(message_id_header="<one@example.org>")
+    spooled(config, one, hit(at_ms=now))
+    shipped(config)
+    chosen = ("events", "--json", "--message-id-header", "<one@example.org>")
+    for more in ((), ("--message-id-header", "<none@example.org>")):
+        output = say(*chosen, *more, config=config).stdout
+        assert [json.loads(row)["type"] for row in output.splitlines()] == ["injection", "click"]
+    assert say("events", "--message-id-header", "one@example.org", config=config).stdout == ""
+    with running(*chosen, "--follow", "--since", "1h", config=config) as follow:
+        assert follow.stdout is not None
+        past = [json.loads(follow.stdout.readline())["type"] for _ in range(2)]
+        assert past == ["injection", "click"]
+        spooled(config, hit(Kind.OPEN, at_ms=now, whose=identity(2)), hit(Kind.OPEN, at_ms=now + 1))
+        shipped(config)
+        assert json.loads(follow.stdout.readline())["x_message_id_header"] == "<one@example.org>"
+        follow.send_signal(signal.SIGINT)
+        assert follow.wait(10) == 0
+
+
 def test_events_before_there_are_any(config: Path) -> None:
     output = say("events", config=config)
     assert (output.exit_code, output.stdout, output.stderr) == (0, "", "")

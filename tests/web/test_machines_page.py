@@ -13,6 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from engagement.access.users import Role, Users
+from engagement.classify.read import read_rules
 from engagement.classify.shipped import shipped
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
@@ -21,7 +22,7 @@ from tracker_web.pages import machines
 from tracker_web.pages import site as pages
 from tracker_web.pages.content.rules import CHANGES, changed, conditions, moved
 from tracker_web.web.app import create_app
-from web.servers import Site
+from web.servers import ROOT, Site
 from web.shown_site import PERIOD, shown_site
 from web.signing_in import HOST, PASSWORD, sign_in
 
@@ -194,7 +195,7 @@ def test_without_a_request_there_is_nothing_to_try(tmp_path_factory: pytest.Temp
 
 
 def test_every_shipped_rule_says_what_it_asks_for() -> None:
-    for rule in shipped().rules:
+    for rule in (*shipped().rules, *read_rules(ROOT / "etc" / "classify").rules):
         listed = conditions(rule)
         assert listed, rule.name
         assert all(name and value for name, value in listed), rule.name

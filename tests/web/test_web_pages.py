@@ -256,6 +256,13 @@ def test_csv_holds_no_formula(client: FlaskClient, site: Site) -> None:
     assert (rows[0]["campaign_id"], rows[0]["raw_rcpt_to"]) == ("'=1+1", "'@cmd@example.net")
 
 
+def test_exported_events_say_where_a_class_is_no_more_than_probable(client: FlaskClient, site: Site) -> None:
+    put(site, a_hit(agent="curl/8.5.0"), a_hit(agent="okhttp/4.12", seconds=60))
+    for answer in (exported(client, "/messages?export=csv"), client.get("/messages?export=json").get_json()):
+        found = {row["x_client_reason"]: (row["x_client_class"], row["x_client_certain"]) for row in answer}
+        assert found == {"library": ("scanner", ""), "library-of-apps": ("scanner", "false")}
+
+
 def test_json_and_csv_have_what_the_page_shows(client: FlaskClient, site: Site) -> None:
     put(site, an_injection(), a_hit(seconds=60))
     answer = client.get(f"/campaigns{THEN}&export=json&table=campaigns")

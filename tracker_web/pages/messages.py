@@ -27,7 +27,7 @@ _OF_ONE = 500  # events of one message
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _EXPORTED = (
     *("timestamp", "type", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
-    *("x_client_class", "x_client_reason", "raw_reason", "message_id"),
+    *("x_client_class", "x_client_reason", "x_client_certain", "raw_reason", "message_id"),
 )
 _FILTERS = ("q", "subject", "recipient", "campaign", "domain", "type", "class", "link")
 
@@ -159,8 +159,12 @@ def _query(filters: dict[str, str]) -> Query:
     )
 
 
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def events_table(events: list[Fields]) -> Table:
     """Return events as a table for export."""
     names = _EXPORTED
-    rows = tuple(Row({name: str(fields.get(name, "")) for name in names}) for fields in events)
+    rows = tuple(Row({name: _text(fields.get(name, "")) for name in names}) for fields in events)
     return Table("events", tuple(Column(name, name, TEXT) for name in names), rows)

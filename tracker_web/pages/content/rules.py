@@ -51,6 +51,8 @@ def conditions(rule: Rule) -> list[tuple[str, str]]:
         found.append(("network", _some(tuple(map(str, rule.networks))) or gettext("none is listed")))
     if rule.as_numbers:
         found.append(("as_number", _some(tuple(map(str, rule.as_numbers)))))
+    if rule.link_names:
+        found.append(("link_name", _some(rule.link_names)))
     for name, seconds in (
         ("seconds_after_injection", rule.after_injection),
         ("seconds_after_delivery", rule.after_delivery),

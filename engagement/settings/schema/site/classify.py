@@ -28,5 +28,5 @@ class ClassifyStanza:
         option_types.integer(0, 7 * _DAY, "seconds"),
         3600,
         "How old a hit may be to be judged anew by what came in later: other hits of its message, its "
-        "delivery. 0: never.",
+        "delivery, changed rules. 0: never.",
     )

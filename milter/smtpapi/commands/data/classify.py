@@ -1,6 +1,7 @@
 """`smtpapi classify`: say what rules make of agents, and classify what is stored anew."""
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -89,6 +90,9 @@ def _rules(settings: Settings) -> RuleSet:
 
 
 def _print_agents(rules: RuleSet, agents: Iterable[str], kind: Kind) -> None:
+    """Print each agent in the octets it came in, whatever the locale's, and its label."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     for line in agents:
         agent = line.rstrip("\r\n")
         label = rules.classify(_hit(agent, kind))

@@ -65,6 +65,12 @@ class Since(click.ParamType[int]):
 @click.option("--campaign", "campaigns", multiple=True, help="Of this campaign; may be given again.")
 @click.option("--tag", "tags", multiple=True, help="With this tag; may be given again.")
 @click.option(
+    "--message-id-header",
+    "headers",
+    multiple=True,
+    help="Of the mail with this Message-ID field, angle brackets included; may be given again.",
+)
+@click.option(
     "--type", "types", multiple=True, type=click.Choice(ALL_TYPES), help="Of this type; may be given again."
 )
 @click.option("--since", type=Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
@@ -80,6 +86,7 @@ def command(
     recipients: tuple[str, ...],
     campaigns: tuple[str, ...],
     tags: tuple[str, ...],
+    headers: tuple[str, ...],
     types: tuple[str, ...],
     since: int | None,
     limit: int,
@@ -99,6 +106,7 @@ def command(
         recipients=recipients,
         campaigns=campaigns,
         tags=tags,
+        message_id_headers=headers,
         expired=expired,
         limit=limit,
     )
@@ -171,6 +179,7 @@ def _matches(event: Fields, query: Query) -> bool:
         (not query.types or event["type"] in query.types)
         and (not query.recipients or event.get("rcpt_to") in [name.lower() for name in query.recipients])
         and (not query.campaigns or event.get("campaign_id") in query.campaigns)
+        and (not (headers := query.message_id_headers) or event.get("x_message_id_header") in headers)
         and (not query.tags or not set(query.tags).isdisjoint(event.get("rcpt_tags", ())))
     )
 

@@ -12,9 +12,10 @@ from engagement.bounces.unsubscribe_mail import token_in, wish_of_token
 from engagement.events.record import encode
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
-from engagement.settings import SettingsError, load_file
+from engagement.settings import Settings, SettingsError, load_file
 from engagement.spool.write import SpoolWriter
 from smtpapi.commands.options import config_option, say
+from smtpapi.commands.services.follow import node_name
 
 # Octets of a mail that are read; Postfix takes 10,240,000 by default (message_size_limit).
 _MOST = 64 * 1024 * 1024
@@ -50,14 +51,14 @@ def command(config: Path, maildir: Path | None) -> None:
     )
     try:
         if maildir is not None:
-            _take_all(maildir, spool, Path(settings.keys.ring))
-        elif not _take("standard input", sys.stdin.buffer.read(_MOST), spool, Path(settings.keys.ring)):
+            _take_all(maildir, spool, settings)
+        elif not _take("standard input", sys.stdin.buffer.read(_MOST), spool, settings):
             sys.exit(os.EX_TEMPFAIL)
     finally:
         spool.close()
 
 
-def _take_all(maildir: Path, spool: SpoolWriter, ring: Path) -> None:
+def _take_all(maildir: Path, spool: SpoolWriter, settings: Settings) -> None:
     """Take the new mails; each goes to cur once it is in the spool. Exits with 75 where the spool fails."""
     try:
         (maildir / "cur").mkdir(exist_ok=True)
@@ -65,7 +66,7 @@ def _take_all(maildir: Path, spool: SpoolWriter, ring: Path) -> None:
         for path in files:
             with path.open("rb") as file:
                 data = file.read(_MOST)
-            if not _take(path.name, data, spool, ring):
+            if not _take(path.name, data, spool, settings):
                 sys.exit(os.EX_TEMPFAIL)
             path.rename(maildir / "cur" / f"{path.name}:2,S")
     except OSError as error:
@@ -73,12 +74,15 @@ def _take_all(maildir: Path, spool: SpoolWriter, ring: Path) -> None:
         sys.exit(os.EX_TEMPFAIL)
 
 
-def _take(name: str, data: bytes, spool: SpoolWriter, ring: Path) -> bool:
+def _take(name: str, data: bytes, spool: SpoolWriter, settings: Settings) -> bool:
     """Record what a mail says; return False where the spool takes nothing."""
     now_ms = int(time.time() * 1000)
     returned: Returned = read(data, now_ms)
     if not returned.events and (token := token_in(data)):
-        return _take_wish(name, token, ring, now_ms, spool)
+        return _take_wish(name, token, Path(settings.keys.ring), now_ms, spool)
+    if returned.events and _is_followed(returned.reporter, settings):
+        say(f"{name}: left alone: a report of {returned.reporter}, whose log is followed and tells it")
+        return True
     for event in returned.events:
         if not spool.append(encode(event), 0):
             say(f"{name}: the spool takes no events; try again", err=True)
@@ -89,6 +93,16 @@ def _take(name: str, data: bytes, spool: SpoolWriter, ring: Path) -> bool:
     else:
         say(f"{name}: left alone: {returned.why}")
     return True
+
+
+def _is_followed(reporter: str, settings: Settings) -> bool:
+    """Return whether the MTA that made a report is the one whose log the follower reads.
+
+    Each failure is a `bounce` by that log; as an `out_of_band` too it would count twice.
+    """
+    return (
+        bool(reporter) and os.path.exists(settings.follow.state) and reporter == node_name(settings).lower()
+    )
 
 
 def _take_wish(name: str, token: bytes, ring: Path, now_ms: int, spool: SpoolWriter) -> bool:
