@@ -159,12 +159,12 @@ class MessageMatcher:
         marked: dict[MessageName, list[MessageEvent]] = {}
         whole = set[MessageName]()  # names of which all injections count
         for event in events:
-            names = names_of(event)
-            if event.queue_id and event.recipient_mark:
-                marked.setdefault(names[0], []).append(event)
-                whole.update(names[1:])
+            own, *others = names_of(event) or (None,)
+            if own and event.queue_id and event.recipient_mark:
+                marked.setdefault(own, []).append(event)
+                whole.update(others)
             else:
-                whole.update(names)
+                whole.update(names_of(event))
 
         def enough(name: MessageName, found: Sequence[Injection]) -> bool:
             return name not in whole and all(_of_mark(event, found) for event in marked[name])
@@ -182,10 +182,8 @@ class MessageMatcher:
             for event in of_name
             if name in known and _of_mark(event, known[name])
         }
-        others = {
-            name for event in events if event.id not in clear for name in names_of(event)
-        } - marked.keys()
-        for name, found in self._store.injections(others, None, since).items() if others else ():
+        rest = {name for event in events if event.id not in clear for name in names_of(event)} - marked.keys()
+        for name, found in self._store.injections(rest, None, since).items() if rest else ():
             known[name] = [*found, *known.get(name, ())]
         return known
 
