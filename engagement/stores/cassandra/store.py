@@ -148,6 +148,10 @@ class CassandraStore:
         with self._lock:
             return self._recount.again(("", day), self._now())
 
+    def is_whole(self, day: int) -> bool:
+        """See the port. What an erased event counted stays there without it."""
+        return self._recount.is_countable(("", day), self._now())
+
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark holds each shipper's name, and how far it was read."""
         refs, after = read_arrivals(self._reader, mark, limit)

@@ -124,7 +124,7 @@ class Recount:
 
     def again(self, day: Day, now: float) -> int:
         """Count a whole day again, whatever is marked; return how many cells of figures were wrong."""
-        if self._ends(day, now) is None:
+        if not self.is_countable(day, now):
             return 0
         before = self._rows(day)
         self._days.pop(day, None)
@@ -135,6 +135,10 @@ class Recount:
             for rows in (after, before)
         ]
         return len(difference(*cells))
+
+    def is_countable(self, day: Day, now: float) -> bool:
+        """Return whether what a day's figures are counted from is there still."""
+        return self._ends(day, now) is not None
 
     def _count(self, day: Day, shards: list[int], until: float, now: float) -> set[int]:
         """Go on with a day; return the virtual shards that are done."""
