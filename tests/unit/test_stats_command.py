@@ -218,9 +218,9 @@ def test_a_wrong_figure_is_told_once(
     done = say(config, *arguments)
     assert done.exit_code == 1
     assert "2026-10-26  2 figure(s) were wrong" in done.stdout
-    told = [line for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert "  all mail, day of 2026-10-26 00:00: count_injected was 8, is 3" in told
-    assert [line for line in told if line.startswith("  domain ")] != []
+    reported = [line for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert "  all mail, day of 2026-10-26 00:00: count_injected was 8, is 3" in reported
+    assert [line for line in reported if line.startswith("  domain ")] != []
     assert say(config, *arguments).exit_code == 0
 
 

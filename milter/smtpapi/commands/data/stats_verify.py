@@ -1,4 +1,4 @@
-"""`smtpapi stats --verify`: days are counted again from their events, and what differs is told."""
+"""`smtpapi stats --verify`: days are counted again from their events, and what differs is said."""
 
 import time
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from engagement.terminal import printable
 from smtpapi.commands.options import say
 
 # What is kept of a day (docs/figures.md): the group and the increment.
-_KEPT: Final = (
+_STORED: Final = (
     *(("", "1min"), ("", "hour"), ("", "day"), ("campaign", "hour"), ("campaign", "day")),
     *(("domain", "day"), ("link", "day"), ("machine", "day")),
 )
-_SHOWN: Final = 100  # differences of a day that are told one by one; one wrong cell makes a handful
-_MOST: Final = 1_000_000  # groups: all
+_MOST_LINES: Final = 100  # differences of a day that are said one by one; one wrong cell makes a handful
+_ALL: Final = 1_000_000  # groups: all
 _GONE: Final = "some of its events are erased or too old, so its figures stay as they are"
 
 # (group, increment, name of the group, when, figure)
@@ -51,20 +51,18 @@ def _verified(store: EventStore, day: int) -> int:
         return 0
     say(f"{date}  {found} figure(s) were wrong")
     changed = sorted(_differences(before, _figures(store, day)))
-    for line in changed[:_SHOWN]:
+    for line in changed[:_MOST_LINES]:
         say(f"  {line}")
-    if len(changed) > _SHOWN:
-        say(f"  and {len(changed) - _SHOWN} more")
+    if len(changed) > _MOST_LINES:
+        say(f"  and {len(changed) - _MOST_LINES} more")
     return found
 
 
 def _figures(store: EventStore, day: int) -> dict[_Place, int]:
-    """Return all figures of a day, as far as the engine tells them at its size."""
+    """Return all figures of a day, as far as the engine offers them at its size."""
     found: dict[_Place, int] = {}
-    for by, precision in _KEPT:
-        query = FigureQuery(
-            day * Level.DAY, (day + 1) * Level.DAY, precision, series=True, by=by, limit=_MOST
-        )
+    for by, precision in _STORED:
+        query = FigureQuery(day * Level.DAY, (day + 1) * Level.DAY, precision, series=True, by=by, limit=_ALL)
         try:
             rows = store.figures(query)
         except UnsupportedQueryError:
