@@ -41,9 +41,10 @@ _OLD_PARTIAL: Final = "DELETE FROM partial_day WHERE day < ?"
 # Days with figures before every event: an earlier program removed events and did not mark their days.
 _GONE: Final = f"""
 INSERT INTO partial_day (tenant, day)
-SELECT DISTINCT tenant, bucket FROM fig WHERE cube = {int(Cube.TOTAL_DAY)} AND bucket = ? AND n <> 0
-    AND NOT EXISTS (SELECT 1 FROM event WHERE event.tenant = fig.tenant AND event.at_ms < ?)
-ON CONFLICT DO NOTHING
+SELECT tenant, bucket FROM fig INDEXED BY sqlite_autoindex_fig_1
+WHERE tenant = ? AND cube = {int(Cube.TOTAL_DAY)} AND bucket = ? AND n <> 0 AND NOT EXISTS (
+    SELECT 1 FROM event INDEXED BY sqlite_autoindex_event_1 WHERE event.tenant = fig.tenant AND at_ms < ?
+) LIMIT 1 ON CONFLICT DO NOTHING
 """  # noqa: S608 - a number of ours
 _KEEP_EVER: Final = """
 INSERT INTO message (ever, message, at_ms, recipient, transmission, run, sender, injection, lent)
@@ -135,7 +136,7 @@ def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: 
 
 def note_gone(connection: sqlite3.Connection, day: int) -> None:
     """Mark a day (since 1970) whose events are gone, in a transaction of the caller's."""
-    connection.execute(_GONE, (day, (day + 1) * DAY_MS))
+    connection.executemany(_GONE, [(number, day, (day + 1) * DAY_MS) for number in tenants(connection)])
 
 
 def is_whole(connection: sqlite3.Connection, day: int) -> bool:
