@@ -64,3 +64,16 @@ def test_what_happens_after_an_erasure_elsewhere_is_found_by_its_recipient(
         query = Query(recipients=("ida@a.example",), types=("click",))
         assert [event["type"] for event in other.find(query)] == ["click"]
     other.close()
+
+
+def test_figures_whose_events_have_ended_are_not_counted_again(cassandra_store: CassandraStore) -> None:
+    """As those of days from before `retention` was made longer."""
+    store, day = cassandra_store, at(0) // 86_400_000
+    store.add(Message(1, "ida@a.example", "spring").hit(Kind.CLICK, at(2)))
+    store.roll_up()
+    before = store.figures(FigureQuery(by="campaign"))
+    assert store.is_whole(day)
+    store.connection.say(f"TRUNCATE {store.connection.stanza.keyspace}.tally")
+    assert store.recount(day) == 0
+    assert not store.is_whole(day)
+    assert store.figures(FigureQuery(by="campaign")) == before != ()
