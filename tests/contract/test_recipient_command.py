@@ -50,9 +50,9 @@ def test_what_is_kept_is_handed_out_and_removed(config: Path, sample: SampleRows
         assert b"ida@example.net" not in Path(f"{database}-wal").read_bytes().lower()
 
 
-@pytest.mark.parametrize("asked", ["ida@XN--mller-kva.example", "Ida@Müller.example"])
+@pytest.mark.parametrize("requested", ["ida@XN--mller-kva.example", "Ida@Müller.example"])
 def test_a_domain_in_letters_and_as_the_dns_has_it_is_one_recipient(
-    config: Path, sample: SampleRows, asked: str
+    config: Path, sample: SampleRows, requested: str
 ) -> None:
     store = open_store(load_file(config), writing=True)
     for number, address in enumerate(
@@ -64,11 +64,11 @@ def test_a_domain_in_letters_and_as_the_dns_has_it_is_one_recipient(
     writer.append(b"not an event, of Ida@xn--mller-kva.example, and of ida@m\xc3\xbcller.example")
     writer.close()
     assert CliRunner().invoke(main, ["ship", "--once", "--config", str(config)]).exit_code == 0
-    assert len(say(config, "export", asked).output.splitlines()) == 2
-    done = say(config, "erase", "--yes", asked)
+    assert len(say(config, "export", requested).output.splitlines()) == 2
+    done = say(config, "erase", "--yes", requested)
     assert (done.exit_code, done.output.splitlines()[0]) == (0, "2 event(s) removed")
     assert "overwritten in 1 file(s)" in done.output
-    assert say(config, "export", asked).output == ""
+    assert say(config, "export", requested).output == ""
     assert len(say(config, "export", "ole@müller.example").output.splitlines()) == 1
 
 

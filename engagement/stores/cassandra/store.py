@@ -85,7 +85,7 @@ class CassandraStore:
         """See the port."""
         rows = list(events)
         with self._lock:
-            self._heed_erasures()
+            self._follow_erasures()
             try:
                 portion = self._writing.portion(rows, self._now())
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -234,7 +234,7 @@ class CassandraStore:
 
     # --- writing ---
 
-    def _heed_erasures(self) -> None:
+    def _follow_erasures(self) -> None:
         """Forget what was written before, if an erasure, by whatever program, may have removed it."""
         erasures = self._reader.erasures()
         if erasures != self._erasures:
