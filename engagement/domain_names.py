@@ -1,4 +1,4 @@
-"""A domain as the DNS has it, for comparing addresses that people typed. Pure, and no check of anything."""
+"""A domain as the DNS has it, and in letters, for comparing addresses. Pure, and no check of anything."""
 
 import re
 import unicodedata
@@ -18,3 +18,23 @@ def ascii_domain(domain: str) -> str:
             for label in labels
         )
     return domain.removesuffix(".")
+
+
+def spellings(address: str) -> tuple[str, ...]:
+    """Return an address in lower case as it is, with its domain as the DNS has it, and in letters.
+
+    They are one recipient, and mail may have been sent to any of them. The first is as given.
+    """
+    local, sign, domain = address.lower().rpartition("@")
+    known = ascii_domain(domain)
+    letters = ".".join(map(_letters, known.split(".")))
+    return tuple(dict.fromkeys(local + sign + each for each in (domain, known, letters)))
+
+
+def _letters(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode")
+    except (UnicodeError, ValueError, OverflowError):  # no Punycode
+        return label

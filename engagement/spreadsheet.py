@@ -8,6 +8,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 
 
 def cell(value: object) -> str:
-    """Return a value as a cell: text as it is, other values as JSON."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Return a value as a cell: text as it is, other values as JSON. A number is none that would be text."""
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return f"'{value}" if value.startswith(_FORMULA) else value

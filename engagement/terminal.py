@@ -13,6 +13,7 @@ import sys
 import unicodedata
 from typing import Any, Protocol, TextIO, cast
 
+_NO_COLUMN = ("Mn", "Me", "Cf")
 _SHOWN = "\N{REPLACEMENT CHARACTER}"
 # click's styles, its progress bars, and a line that goes over the one before.
 _OWN = re.compile(r"\x1b\[(?:[0-4]|2[2-9]|3[0-79]|9[0-7])m|\x1b\[\?25[lh]|\x1b\[[0-2]?K|\r\n|[\n\t]|\A\r")
@@ -27,6 +28,22 @@ class _Stream(Protocol):
 def printable(text: str) -> str:
     """Return a text in one line, each character that a terminal might obey replaced."""
     return text if text.isprintable() else "".join(map(_sign, text))
+
+
+def wide(text: str) -> int:
+    """Return how many columns a terminal takes for a printable text (UAX 11; combining signs take none)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(sign) in _NO_COLUMN else 1 + (unicodedata.east_asian_width(sign) in "WF")
+        for sign in text
+    )
+
+
+def padded(text: str, columns: int, *, right: bool = False) -> str:
+    """Return a text with spaces behind it, with `right` before it, up to so many columns."""
+    spaces = " " * (columns - wide(text))
+    return spaces + text if right else text + spaces
 
 
 def lines(text: str) -> str:

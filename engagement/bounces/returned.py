@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from engagement.bounces.classes import shipped
-from engagement.bounces.reasons import reply_code, without_addresses
+from engagement.bounces.reasons import enhanced_code, reply_code, without_addresses
 from engagement.events.ids import reported_id
 from engagement.events.model import MessageEvent, recipient_mark
 
@@ -126,17 +126,17 @@ def _bounce(status: Message, about: _About) -> Returned:
         action = str(fields.get("Action", "")).strip().lower()
         if not recipient or action != "failed":
             continue
-        enhanced = re.sub(r"\s*\(.*", "", _text(fields.get("Status", ""))).strip()[:12]
+        enhanced = enhanced_code(_text(fields.get("Status", "")))
         diagnostic = _text(fields.get("Diagnostic-Code", ""))
         reason = diagnostic.partition(";")[2].strip() or diagnostic
         reply = reply_code(reason)
         events.append(
             _event("out_of_band", about, recipient)._replace(
-                raw_reason=without_addresses(reason),
+                raw_reason=without_addresses(reason, recipient, about.recipient),
                 error_code=reply,
                 enhanced_code=enhanced,
                 bounce_class=shipped().of(enhanced, reply, reason),
-                remote_host=_text(fields.get("Remote-MTA", "")).partition(";")[2].strip()[:255],
+                remote_host=without_addresses(_text(fields.get("Remote-MTA", "")).partition(";")[2])[:255],
             )
         )
         if len(events) == _MOST:
@@ -159,7 +159,7 @@ def _complaint(report: Message, about: _About) -> Returned:
         if address
     }
     events = [
-        _event("spam_complaint", about, recipient)._replace(fbtype=kind[:32])
+        _event("spam_complaint", about, recipient)._replace(fbtype=without_addresses(kind)[:32])
         for recipient in named.values() or [about.recipient]
     ]
     return _named(events, about, "")

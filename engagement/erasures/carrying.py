@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from engagement.domain_names import spellings
 from engagement.erasures.requests import ErasureRequest, ErasureRequests
 from engagement.extras import NotInstalledError
 from engagement.html_copies.book import CopyBook
@@ -85,13 +86,8 @@ class Erasures:
             if not self._is_carried_over(request):
                 continue
             traces, _ = self._begun[request.id]
-            events = self._store.erase(request.recipient, request.tenant)
+            events = sum(self._erase(each, request.tenant) for each in spellings(request.recipient))
             traces.blank()
-            if self._batches is not None:
-                self._batches.erase(request.recipient, request.tenant)
-            CopyFolder(self._directory).erase(request.recipient, request.tenant)
-            if self._copies is not None:
-                self._copies.erase(request.recipient, request.tenant)
             requests.done(request, events)
             del self._waiting[request.id], self._begun[request.id]
             _log.info("a recipient was erased on request %s: %d event(s)", request.id, events)
@@ -99,6 +95,16 @@ class Erasures:
         if done:
             requests.scrub()
         return done
+
+    def _erase(self, recipient: str, tenant: str) -> int:
+        """Remove what store, batches and kept copies hold of an address; return how many events."""
+        events = self._store.erase(recipient, tenant)
+        if self._batches is not None:
+            self._batches.erase(recipient, tenant)
+        CopyFolder(self._directory).erase(recipient, tenant)
+        if self._copies is not None:
+            self._copies.erase(recipient, tenant)
+        return events
 
     def _is_carried_over(self, request: ErasureRequest) -> bool:
         """Return whether nothing is left in the spool of what it held of the recipient."""

@@ -40,6 +40,8 @@ _SPANS: Final = {
     "day": 86_400_000,
     "week": 604_800_000,
 }
+_FIRST_MS: Final = -62_135_596_800_000  # years 1 to 9999: others cannot be a date in Python
+_LAST_MS: Final = 253_402_300_799_999
 _MONDAY: Final = 4 * 86_400_000  # 5 January 1970; the epoch was a Thursday
 
 
@@ -49,7 +51,7 @@ def begin(precision: str, at_ms: int) -> int:
     Raises KeyError for a precision that is not known.
     """
     if precision == "month":
-        day = datetime.fromtimestamp(at_ms // 1000, UTC)
+        day = datetime.fromtimestamp(min(max(at_ms, _FIRST_MS), _LAST_MS) // 1000, UTC)
         return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()) * 1000
     offset = _MONDAY if precision == "week" else 0
     return at_ms - (at_ms - offset) % _SPANS[precision]

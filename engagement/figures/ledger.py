@@ -56,7 +56,7 @@ class Ledger:
 
         A day with figures of events that are gone is left as it is.
         """
-        if day in self._retained_days:
+        if not self.is_whole(day):
             return 0
         right: Contribution = {}
         for facts in self._facts.values():
@@ -65,6 +65,10 @@ class Ledger:
         wrong = difference({cell: n for cell, n in right.items() if _day(cell[0], cell[1]) == day}, there)
         add(self.sums, wrong)
         return len(wrong)
+
+    def is_whole(self, day: int) -> bool:
+        """Return whether no event of a day (since 1970) is gone."""
+        return day not in self._retained_days
 
 
 def _day(cube: int, bucket: int) -> int | None:

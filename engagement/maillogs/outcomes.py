@@ -128,7 +128,9 @@ class Outcomes:
             else self.classes.of(enhanced, reply, attempt.reason)
         )
         return event._replace(
-            raw_reason=without_addresses(attempt.reason), error_code=reply, bounce_class=bounce_class
+            raw_reason=without_addresses(attempt.reason, attempt.recipient, attempt.original),
+            error_code=reply,
+            bounce_class=bounce_class,
         )
 
     def _expired(self, fact: Expired, at_ms: int) -> tuple[MessageEvent, ...]:

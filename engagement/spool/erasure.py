@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from engagement.domain_names import spellings
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
 from engagement.links.model import BadToken
@@ -24,11 +25,11 @@ _LIKELY = re.compile(rb"(?!\0{4})(?=..[\0-\x10]\0.{4}[\x90-\x9f\xdc])", re.DOTAL
 
 
 class RecipientTraces:
-    """What the spool directory holds of one address, compared in lower case."""
+    """What the spool directory holds of one address, in any case and with its domain in each form."""
 
     def __init__(self, directory: Path, address: str) -> None:
         self._directory = directory
-        self._address = address.lower()
+        self._addresses = spellings(address)
         self._repeats: set[str] = set()  # of what `segments` returned
 
     def segments(self) -> set[str]:
@@ -99,12 +100,13 @@ class RecipientTraces:
         if not self._is_in(record):
             return False
         try:
-            return any(row.recipient == self._address for row in rows(decode(record)))
+            return any(row.recipient in self._addresses for row in rows(decode(record)))
         except (BadRecord, BadToken):
             return True
 
     def _is_in(self, data: bytes) -> bool:
-        return self._address in data.decode("utf-8", "replace").lower()
+        text = data.decode("utf-8", "replace").lower()
+        return any(address in text for address in self._addresses)
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -279,6 +279,11 @@ class MemoryStore:
         with self._lock:
             return self._counted.recount(day)
 
+    def is_whole(self, day: int) -> bool:
+        """See the port."""
+        with self._lock:
+            return self._counted.is_whole(day)
+
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port."""
         with self._lock:

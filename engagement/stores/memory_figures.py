@@ -32,6 +32,10 @@ class MemoryFigures:
         """Count a day again (see the port)."""
         return sum(ledger.recount(day) for ledger in self._ledgers.values())
 
+    def is_whole(self, day: int) -> bool:
+        """Return whether all events of a day are there (see the port)."""
+        return all(ledger.is_whole(day) for ledger in self._ledgers.values())
+
 
 def _by_message(rows: Iterable[EventRow]) -> dict[tuple[str, str], list[EventRow]]:
     found: dict[tuple[str, str], list[EventRow]] = {}

@@ -256,7 +256,13 @@ class EventStore(Protocol):
         """Count a day (since 1970) again from its events; return how many cells were wrong.
 
         They are right afterwards. Of a day whose events were erased or removed in part nothing is changed:
-        its figures stay, and cannot be counted again.
+        its figures stay, and cannot be counted again (`is_whole`).
+        """
+
+    def is_whole(self, day: int) -> bool:
+        """Return whether all events of a day (since 1970) are there, so that it can be counted again.
+
+        False as soon as one was erased or, as too old, removed, and its figures may say so no more.
         """
 
     def sweep_waiting(self, before_ms: int) -> int:

@@ -90,6 +90,20 @@ def test_hours_are_told_in_the_zone_that_was_asked_for(site: ApiSite, store: Eve
     assert {row["ts"][-6:] for row in days} == {"+00:00"}
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    "times", [("0001-01-01T00:00", "2026-10-27T00:00"), ("9999-12-30", "9999-12-31T23:59")]
+)
+def test_times_at_the_ends_of_the_calendar_are_no_fault(
+    site: ApiSite, store: EventStore, zone: str, times: tuple[str, str]
+) -> None:
+    given = {"from": times[0], "to": times[1], "timezone": zone, "metrics": "count_injected"}
+    for precision in ("day", "month"):
+        query = {**given, "precision": precision}
+        answer = site.get("/metrics/deliverability/time-series", query_string=query)
+        assert answer.status_code in (200, 400), answer.get_data(as_text=True)
+
+
 def test_groups_are_ordered_and_limited(site: ApiSite, store: EventStore) -> None:
     parameters = {"metrics": ["count_injected", "count_bounce"], "order_by": "count_injected"}
     rows = results(site, "deliverability/domain", **parameters)

@@ -344,6 +344,19 @@ def test_figures_stay_when_events_go(store: EventStore) -> None:
     assert one(store, **_TWO_DAYS) == _SUM
 
 
+def test_figures_stay_when_a_day_is_swept_in_part_or_whole_and_counted_again(
+    sweeping_store: EventStore,
+) -> None:
+    fill(sweeping_store, story())
+    day = at(0) // 86_400_000
+    for before_ms in (at(10), at(12, day=1)):  # some events of the first day, then all
+        assert sweeping_store.sweep(before_ms) > 0
+        assert sweeping_store.recount(day) == 0
+        assert one(sweeping_store, **_TWO_DAYS) == _SUM
+        assert not sweeping_store.is_whole(day)
+    assert sweeping_store.is_whole(day + 7)
+
+
 @pytest.mark.parametrize("counted", [True, False])
 def test_after_an_erasure_nothing_is_unique_twice_in_a_campaigns_life(
     store: EventStore, *, counted: bool

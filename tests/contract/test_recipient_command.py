@@ -50,6 +50,28 @@ def test_what_is_kept_is_handed_out_and_removed(config: Path, sample: SampleRows
         assert b"ida@example.net" not in Path(f"{database}-wal").read_bytes().lower()
 
 
+@pytest.mark.parametrize("requested", ["ida@XN--mller-kva.example", "Ida@Müller.example"])
+def test_a_domain_in_letters_and_as_the_dns_has_it_is_one_recipient(
+    config: Path, sample: SampleRows, requested: str
+) -> None:
+    store = open_store(load_file(config), writing=True)
+    for number, address in enumerate(
+        ("ida@müller.example", "Ida@xn--mller-kva.example", "ole@müller.example")
+    ):
+        store.add(sample.hit(message=20 + number, recipient=address))
+    store.close()
+    writer = SpoolWriter(config.parent / "spool")
+    writer.append(b"not an event, of Ida@xn--mller-kva.example, and of ida@m\xc3\xbcller.example")
+    writer.close()
+    assert CliRunner().invoke(main, ["ship", "--once", "--config", str(config)]).exit_code == 0
+    assert len(say(config, "export", requested).output.splitlines()) == 2
+    done = say(config, "erase", "--yes", requested)
+    assert (done.exit_code, done.output.splitlines()[0]) == (0, "2 event(s) removed")
+    assert "overwritten in 1 file(s)" in done.output
+    assert say(config, "export", requested).output == ""
+    assert len(say(config, "export", "ole@müller.example").output.splitlines()) == 1
+
+
 def test_what_waits_in_the_spool_is_told_of(config: Path) -> None:
     writer = SpoolWriter(config.parent / "spool")
     writer.append(b"not an event, of Ida@example.net")

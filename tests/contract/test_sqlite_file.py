@@ -18,7 +18,7 @@ from contract.store_samples import AT, SampleRows
 from engagement.links.model import Kind
 from engagement.settings.schema import StoreStanza
 from engagement.stores import open_store
-from engagement.stores.port import Query, StoreError
+from engagement.stores.port import FigureQuery, Query, StoreError
 from engagement.stores.sqlite import migrate
 from engagement.stores.sqlite.counting import counted
 from engagement.stores.sqlite.store import SqliteStore
@@ -268,6 +268,25 @@ def test_a_row_told_otherwise_before_its_figures_counts_as_it_is(tmp_path: Path,
     clicks = store.totals(Query())["click"]
     assert (clicks.counted, clicks.people) == (3, 2)
     assert store.recount(AT // 86_400_000) == 0
+    store.close()
+
+
+def test_figures_of_days_that_an_earlier_program_swept_stay(tmp_path: Path, sample: SampleRows) -> None:
+    """It removed events and marked no day."""
+    day = 86_400_000
+    store = SqliteStore(tmp_path / "events.db", writing=True)
+    store.add([*sample.hit(), *sample.hit(at=3 * day, message=2)])
+    store.roll_up()
+    assert store.sweep(AT + day) == 1
+    with closing(sqlite3.connect(tmp_path / "events.db")) as connection, connection:
+        connection.execute("DELETE FROM partial_day")
+    assert store.is_whole(AT // day)
+    assert store.recount(AT // day) == 0
+    assert not store.is_whole(AT // day)
+    (row,) = store.figures(FigureQuery(metrics=("count_clicked",)))
+    assert row.figures == {"count_clicked": 2}
+    assert store.recount(AT // day + 3) == 0
+    assert store.is_whole(AT // day + 3)
     store.close()
 
 

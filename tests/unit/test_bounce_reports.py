@@ -74,7 +74,7 @@ def test_octets_that_are_no_utf_8_stay_readable() -> None:
     status = b"Final-Recipient: utf-8; ida\\x{D800}@example.net\r\nAction: failed\r\nStatus: \xfc5.1.1\r\n"
     status += b"Diagnostic-Code: smtp; 550 gr\xfc\r\n"
     (found,) = named(report(b"message/delivery-status", b"message/rfc822", b"8bit", status, BROUGHT))
-    assert (found[1], found[3]) == ("\ufffd5.1.1", "550 gr\ufffd")
+    assert (found[1], found[3]) == ("5.1.1", "550 gr\ufffd")
     (event,) = read(report(b"message/delivery-status", b"message/rfc822", b"8bit", status, BROUGHT), 0).events
     assert decode(encode(event)) == event
 

@@ -1,5 +1,6 @@
 """Bounce classes, what of a reason is kept, and mail that comes back (engagement.bounces)."""
 
+import re
 import time
 from email.message import EmailMessage
 from pathlib import Path
@@ -95,6 +96,46 @@ def test_the_rules_are_data() -> None:
 )
 def test_a_reason_has_no_address(text: str, expected: str) -> None:
     assert without_addresses(text) == expected
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        *("@", "\uff20", "\ufe6b", "%40", "%2540", "=40", "=3D40", "\\x40", "\\u0040", "\\u{40}"),
+        *("&#64;", "&#064;", "&#x40;", "&#X0040;", "&commat;", "&amp;#64;"),
+    ],
+)
+@pytest.mark.parametrize(
+    "local",
+    ["ida", "Ida+Tag", "o'brien", '"ida h"', '"ida \\"the\\" holm"', "a|b", "{ida}", "ida%2Bx", "jürgen"],
+)
+@pytest.mark.parametrize("domain", ["example.net", "EXAMPLE.NET", "müller.example", "xn--mller-kva.example"])
+def test_an_address_is_hidden_however_it_is_written(sign: str, local: str, domain: str) -> None:
+    for around in ("{}", "<{}>", "550 <{}>: no", "to={},", "'{}'", "mailto:{}", "({})", "[{}]"):
+        cleaned = without_addresses(around.format(local + sign + domain))
+        for part in (*re.split(r"\W+", local), *domain.split(".")):
+            assert part not in re.split(r"\W+", cleaned) or not part, cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('unknown user: "ida.holm"', 'unknown user: "<…>"'),
+        ("user IDA.Holm+news unknown", "user <…> unknown"),
+        ("No such user here: ida.holm.", "No such user here: <…>."),
+        ("/var/mail/ida.holm: over quota", "/var/mail/<…>: over quota"),
+        ("ida.holm2 is another, and so are x-ida.holm and ida.holm.jr", None),
+    ],
+)
+def test_the_recipient_s_name_alone_is_hidden_too(text: str, expected: str | None) -> None:
+    """As Postfix's local(8) writes it, and servers that say no more than what stands before the @."""
+    for recipient in (
+        "ida.holm@example.net",
+        '"ida.holm"@example.net',
+        "Ida.Holm+news@example.net",
+        "ida.holm",
+    ):
+        assert without_addresses(text, recipient, "") == (expected or text)
 
 
 @given(

@@ -10,7 +10,7 @@ from engagement.figures.contribution import Cube
 from engagement.figures.definitions import FIGURES
 from engagement.figures.facts import Fact
 from engagement.figures.from_events import fact_of_fields, window
-from engagement.figures.increments import LIFE, PRECISIONS
+from engagement.figures.increments import LIFE, PRECISIONS, begin, end
 from engagement.figures.query import (
     GROUPS,
     FigureQuery,
@@ -194,3 +194,10 @@ def test_what_an_event_does_not_say_counts_as_not_known() -> None:
     whole = ("c", "d", link, "human", False, "r", True, 3, 2, "n", True, True, 9, 10, 1, 5)
     assert fact_of_fields(little | labels) == Fact(7, "delivery", "e", *whole)
     assert fact_of_fields(little | labels | {"x_shared": True}).link == "e"
+
+
+@pytest.mark.parametrize("at_ms", [-(1 << 62), -62_135_596_800_001, 253_402_300_800_000, 1 << 62])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_moments_of_no_year_are_no_fault(precision: str, at_ms: int) -> None:
+    assert begin(precision, at_ms) <= end(precision, at_ms)
+    assert reading(FigureQuery(at_ms, at_ms + 1, precision)).cube

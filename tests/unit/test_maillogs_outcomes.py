@@ -98,7 +98,7 @@ def test_each_recipient_of_a_message_has_an_outcome(outcomes: Outcomes) -> None:
     assert len({each.id for each in events}) == 5
     bounce = events[2]
     assert (bounce.error_code, bounce.bounce_class, bounce.remote_host) == ("550", 10, "mx.example.net")
-    assert bounce.raw_reason == "host x[203.0.113.9] said: 550 5.1.1 <…>: unknown user c"
+    assert bounce.raw_reason == "host x[203.0.113.9] said: 550 5.1.1 <…>: unknown user <…>"
     assert (bounce.queue_time, bounce.remote_address, bounce.delv_method) == (3000, "203.0.113.9", "esmtp")
 
 

@@ -10,8 +10,10 @@ from click.testing import CliRunner, Result
 
 from contract.figure_story import Message, at, fill, story
 from engagement.links.model import Kind
+from engagement.spreadsheet import cell
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import FigureQuery, FigureRow
+from engagement.terminal import wide
 from smtpapi.commands import main
 from smtpapi.commands.data import stats
 from smtpapi.commands.data.stats_table import record, table
@@ -133,6 +135,11 @@ def test_nothing_found_is_said_on_standard_error(store: MemoryStore, config: Pat
         (("--by", "hour", "--precision", "day"), "one time"),
         (("--by", "domain", "--precision", "hour"), "ask for day"),
         (("--json", "--csv"), "not both"),
+        (("--since", "2026-10-27T12:00", "--until", "2026-10-27T11:00"), "not after --since"),
+        (("--since", "2026-10-27", "--until", "2026-10-27T02:00+02:00"), "not after --since"),
+        (("--verify", "--since", "2026-10-28", "--until", "2026-10-26"), "not after --since"),
+        (("--verify", "--since", "2999-01-01"), "no day"),
+        (("--verify", "--campaign", "spring"), "whole days of all mail"),
     ],
 )
 def test_a_question_that_has_no_answer_says_what_to_ask(
@@ -152,6 +159,50 @@ def test_days_are_counted_again(store: MemoryStore, config: Path) -> None:
     )
 
 
+def test_a_day_that_cannot_be_counted_again_is_not_called_right(store: MemoryStore, config: Path) -> None:
+    fill(store, story())
+    store.erase("ida@a.example")
+    done = say(config, "--verify", "--since", "2026-10-26", "--until", "2026-10-27")
+    assert (done.exit_code, done.stdout.split(": ")[0]) == (0, "2026-10-26  not counted")
+
+
+@pytest.mark.parametrize("since", ["999999999w", "0001-01-01", "0001-01-01T00:00+14:00"])
+@pytest.mark.parametrize("precision", ["1min", "week", "month"])
+def test_times_out_of_all_proportion_are_no_fault(
+    store: MemoryStore, config: Path, since: str, precision: str
+) -> None:
+    fill(store, story())
+    for times in (("--since", since), ("--until", "9999-12-31T23:59"), ("--since", "9999-12-31T23:59-12:00")):
+        done = say(config, *times, "--by", precision)
+        assert (done.exit_code, done.exception) == (0, None)
+        assert ("nothing found" in done.stderr) == times[1].startswith("9999-12-31T23:59-")
+
+
+def test_columns_are_aligned_under_names_of_any_script(store: MemoryStore, config: Path) -> None:
+    names = [
+        "plain",
+        "春のセール",
+        "e\u0301te\u0301",
+        "🎉 party",
+        "\uff57\uff49\uff44",
+        "\u0639\u0631",
+        "a,b",
+    ]
+    for number, name in enumerate(names):
+        fill(store, [Message(number + 1, "x@a.example", name).comes_in(at(1))])
+    lines = say(config, "--by", "campaign", "--figure", "count_injected").stdout.splitlines()
+    assert len({wide(line) for line in lines[: len(names) + 1]}) == 1
+    assert wide("春のセール") == 10
+    assert wide("e\u0301te\u0301") == 3
+
+
+def test_a_number_below_nought_is_no_formula() -> None:
+    """As count_accepted of a day on which bounces of earlier mail came back."""
+    assert [cell(value) for value in (-3, -0.5, "-3", "=1", ["-"], None)] == [
+        "-3", "-0.5", "'-3", "'=1", '["-"]', "null",
+    ]  # fmt: skip
+
+
 def test_a_wrong_figure_is_told_once(
     store: MemoryStore, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,8 +215,12 @@ def test_a_wrong_figure_is_told_once(
     del sums[next(cell for cell in sums if cell[0] == 6 and cell[1] == day[1])]
     assert cell in sums
     arguments = ("--verify", "--since", "2026-10-26", "--until", "2026-10-28")
-    assert (done := say(config, *arguments)).exit_code == 1
+    done = say(config, *arguments)
+    assert done.exit_code == 1
     assert "2026-10-26  2 figure(s) were wrong" in done.stdout
+    reported = [line for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert "  all mail, day of 2026-10-26 00:00: count_injected was 8, is 3" in reported
+    assert [line for line in reported if line.startswith("  domain ")] != []
     assert say(config, *arguments).exit_code == 0
 
 

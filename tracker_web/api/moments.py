@@ -12,13 +12,17 @@ _FORM: Final = re.compile(
     re.ASCII,
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# A day within the years 1 to 9999: so each moment has a date in every zone.
+_FIRST_MS: Final = -62_135_596_800_000 + 86_400_000
+_LAST_MS: Final = 253_402_300_799_999 - 86_400_000
 _WRONG: Final = "must be a time such as 2026-11-01T08:00 or 2026-11-01T08:00:00Z"
 
 
 def unix_ms(text: str, zone: str = "UTC") -> int:
     """Return Unix milliseconds of a time. zone: that of a time which names none, such as Europe/Oslo.
 
-    A blank before the offset counts as the plus that it was before a form was decoded. Raises ValueError.
+    Year 1 begins, and year 9999 ends, a day within. A blank before the offset counts as the plus that it was
+    before a form was decoded. Raises ValueError.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -36,7 +40,8 @@ def unix_ms(text: str, zone: str = "UTC") -> int:
     else:
         away = timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:]))
         made = made.replace(tzinfo=UTC) + (away if offset[0] == "-" else -away)
-    return (made - _EPOCH) // timedelta(milliseconds=1) + int((found[7] or "")[:3].ljust(3, "0"))
+    found_ms = (made - _EPOCH) // timedelta(milliseconds=1) + int((found[7] or "")[:3].ljust(3, "0"))
+    return min(max(found_ms, _FIRST_MS), _LAST_MS)
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -6,6 +6,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engagement.access.users import Role
+from engagement.domain_names import spellings
 from engagement.erasures import reader_requests
 from engagement.erasures.requests import ErasureRequests
 from engagement.objections import ObjectionsError, add
@@ -33,7 +34,7 @@ def blueprint() -> Blueprint:
         """Ask whether to erase, and show what would go."""
         site.only(Role.ADMINISTERS)
         address = _address(request.args)
-        found = site.events(recipients=(address,), expired=True, limit=_PAGE) if address else []
+        found = site.events(recipients=spellings(address), expired=True, limit=_PAGE) if address else []
         return site.page("erase.html", address=address, count=len(found), more=len(found) == _PAGE)
 
     @pages.post("/erase")
@@ -79,7 +80,7 @@ def _address(given: "dict[str, str]") -> str:
 
 
 def _page(address: str, trouble: str = "", status: int = 200) -> ResponseReturnValue:
-    found = site.events(recipients=(address,), expired=True, limit=_PAGE) if address else []
+    found = site.events(recipients=spellings(address), expired=True, limit=_PAGE) if address else []
     wishes = reader_requests.waiting(site.registry(), site.tenant()) if site.may(Role.ADMINISTERS) else []
     return site.page(
         "recipient.html",

@@ -19,6 +19,7 @@ from engagement.stores.port import Query, StoreError
 SECRET: Final = "recipients"  # noqa: S105 - a name, not the secret; in the table `secret`: what pseudonyms are made with
 # There, too: the first hour, since 1970, that `event_by_day` has all events of, and by domain.
 INDEXED: Final = "indexed"
+_ERASED: Final = "erased"
 INDEXED_DOMAINS: Final = "indexed_domains"
 # Messages that one statement names; the node asked asks the others for them.
 _TOGETHER: Final = 25
@@ -43,6 +44,11 @@ class Reader:
         if not found:
             raise StoreError("Cassandra: the secret of pseudonyms is missing. Run `smtpapi store migrate`.")
         return found
+
+    def erasures(self) -> bytes:
+        """Return what changes with each erasure, whoever makes it; b"" before the first."""
+        found = self.read("secret", (_ERASED,))
+        return bytes(found[0][0]) if found else b""
 
     def indexed_from(self) -> int:
         """Return the first hour since 1970 whose events are all in `event_by_day`."""

@@ -77,6 +77,7 @@ class CassandraStore:
         self._writing.forget()
         self._reader.forget()
         self._shipper = secrets.token_hex(6)
+        self._erasures = b""  # as they stood when rows were last written
         self._arrival_rows = 0  # rows of arrivals written under this name
         self._recount = Recount(self._reader, self._counted, self._life, self._shipper)
 
@@ -84,6 +85,7 @@ class CassandraStore:
         """See the port."""
         rows = list(events)
         with self._lock:
+            self._follow_erasures()
             try:
                 portion = self._writing.portion(rows, self._now())
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -147,6 +149,10 @@ class CassandraStore:
         """See the port."""
         with self._lock:
             return self._recount.again(("", day), self._now())
+
+    def is_whole(self, day: int) -> bool:
+        """See the port. What an erased event counted stays there without it."""
+        return self._recount.is_countable(("", day), self._now())
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark holds each shipper's name, and how far it was read."""
@@ -212,13 +218,14 @@ class CassandraStore:
 
     def erase(self, recipient: str, tenant: str = "") -> int:
         """See the port."""
+        self._written([("erased", [(secrets.token_bytes(8),)])])
         made = erasure(self._reader, self._finder, self._labels, recipient.lower(), tenant, self._now())
         with self._lock:
             self._recount.settle(made.changed, self._now())
             self._mark(made.changed)
             for writes in (made.first, made.writes, made.last):
                 self._written(writes)
-            self._writing.remembered = RecentKeys()
+            self._written([("erased", [(secrets.token_bytes(8),)])])  # of what was read meanwhile
         return made.events
 
     def close(self) -> None:
@@ -226,6 +233,13 @@ class CassandraStore:
         self.connection.close()
 
     # --- writing ---
+
+    def _follow_erasures(self) -> None:
+        """Forget what was written before, if an erasure, by whatever program, may have removed it."""
+        erasures = self._reader.erasures()
+        if erasures != self._erasures:
+            self._writing.remembered = RecentKeys()
+            self._erasures = erasures
 
     def _mark(self, changed: Iterable[tuple[str, int, bytes]]) -> None:
         """Mark that figures of these events will have to be counted."""

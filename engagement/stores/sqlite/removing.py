@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any, Final
 
 from engagement.events.model import Hit, MessageEvent, names_of
-from engagement.figures.contribution import ALONE, seen_ever
+from engagement.figures.contribution import ALONE, Cube, seen_ever
 from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.customer_tags import DAY_MS
@@ -36,6 +36,16 @@ _DELETE_EVENT: Final = "DELETE FROM event WHERE tenant = ? AND at_ms = ? AND eve
 _DELETE_BODY: Final = "DELETE FROM body WHERE place = ?"
 _DELETE_VERDICTS: Final = "DELETE FROM verdict WHERE event_id = ?"
 _PARTIAL: Final = "INSERT INTO partial_day (tenant, day) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_IS_PARTIAL: Final = "SELECT 1 FROM partial_day WHERE day = ?"
+_OLD_PARTIAL: Final = "DELETE FROM partial_day WHERE day < ?"
+# Days with figures before every event: an earlier program removed events and did not mark their days.
+_GONE: Final = f"""
+INSERT INTO partial_day (tenant, day)
+SELECT tenant, bucket FROM fig INDEXED BY sqlite_autoindex_fig_1
+WHERE tenant = ? AND cube = {int(Cube.TOTAL_DAY)} AND bucket = ? AND n <> 0 AND NOT EXISTS (
+    SELECT 1 FROM event INDEXED BY sqlite_autoindex_event_1 WHERE event.tenant = fig.tenant AND at_ms < ?
+) LIMIT 1 ON CONFLICT DO NOTHING
+"""  # noqa: S608 - a number of ours
 _KEEP_EVER: Final = """
 INSERT INTO message (ever, message, at_ms, recipient, transmission, run, sender, injection, lent)
 VALUES (?, ?, ?, 0, 0, -1, 0, 0, '') ON CONFLICT (message) DO UPDATE SET ever = excluded.ever
@@ -69,6 +79,7 @@ def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: i
     for tenant in tenants(connection):
         lines = connection.execute(_OLD, (tenant, before_ms, limit - gone)).fetchall()
         _remove(connection, terms, lines)
+        _mark(connection, lines)
         gone += len(lines)
     if gone < limit:
         long_ago = before_ms - FIGURE_DAYS * DAY_MS
@@ -92,6 +103,7 @@ def _sweep_figures(connection: sqlite3.Connection, before_ms: int, now_ms: int) 
     """Remove figures that are older than `FIGURE_DAYS`, or than events if these are kept longer."""
     long_ago = min(before_ms, now_ms - FIGURE_DAYS * DAY_MS)
     connection.execute("DELETE FROM hourly WHERE hour < ?", (long_ago // HOUR_MS,))
+    connection.execute(_OLD_PARTIAL, (long_ago // DAY_MS,))
     for (tenant,) in connection.execute(_FIGURES_OF).fetchall():
         for cube, level in (*LEVELS.items(), *CUBE_LEVELS.items()):
             connection.execute(_OLD_FIGURES, (tenant, int(cube), long_ago // level))
@@ -112,7 +124,7 @@ def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: 
             lines = connection.execute(_ONE, key).fetchall()
         looks = [(Lookup.RECIPIENT, recipient), *_looks(connection, ref, lines)]
         _remove(connection, terms, lines)
-        connection.executemany(_PARTIAL, {(line[18], line[0] // DAY_MS) for line in lines})
+        _mark(connection, lines)
         connection.executemany(_EMPTY, [(ref,)])
         connection.executemany(_FORGET, [(ref,)])
         connection.executemany(
@@ -120,6 +132,21 @@ def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: 
         )
         gone += len(lines)
     return gone
+
+
+def note_gone(connection: sqlite3.Connection, day: int) -> None:
+    """Mark a day (since 1970) whose events are gone, in a transaction of the caller's."""
+    connection.executemany(_GONE, [(number, day, (day + 1) * DAY_MS) for number in tenants(connection)])
+
+
+def is_whole(connection: sqlite3.Connection, day: int) -> bool:
+    """Return whether no event of a day (since 1970) is known to have been removed."""
+    return connection.execute(_IS_PARTIAL, (day,)).fetchone() is None
+
+
+def _mark(connection: sqlite3.Connection, lines: list[tuple[Any, ...]]) -> None:
+    """Note that days cannot be counted again. lines: events that are removed."""
+    connection.executemany(_PARTIAL, {(line[18], line[0] // DAY_MS) for line in lines})
 
 
 def _looks(

@@ -200,7 +200,16 @@ class SqliteStore(WaitingEvents):
     def recount(self, day: int) -> int:
         """See the port."""
         self.roll_up()
-        return self._write(lambda connection: counted.recount(connection, self._terms, day), 0)
+
+        def work(connection: sqlite3.Connection) -> int:
+            removing.note_gone(connection, day)
+            return counted.recount(connection, self._terms, day)
+
+        return self._write(work, 0)
+
+    def is_whole(self, day: int) -> bool:
+        """See the port."""
+        return self._do(lambda connection: removing.is_whole(connection, day), nothing=True)
 
     def roll_up(self, seconds: float = math.inf) -> int:
         """See the port. It returns how many times an hour's figures changed."""

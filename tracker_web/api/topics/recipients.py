@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from marshmallow import validate
 
+from engagement.domain_names import spellings
 from engagement.erasures.requests import ErasureRequest, ErasureRequests
 from engagement.events.api_event import api_event
 from engagement.events.field_values import timestamp
@@ -99,7 +100,7 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
             after = None if arguments["cursor"] in ("", "initial") else unpacked(arguments["cursor"])
         except CursorError as error:
             fail(HTTPStatus.BAD_REQUEST, f"'cursor' {error}", param="cursor")
-        filters = Filters(0, _FAR_MS, recipients=(checked(recipient),), x_expired=True)
+        filters = Filters(0, _FAR_MS, recipients=spellings(checked(recipient)), x_expired=True)
         if after is not None and after.filters != filters:
             fail(HTTPStatus.BAD_REQUEST, "'cursor' is of another recipient", param="cursor")
         found = page(sources.store(), filters, the_key().tenant, arguments["per_page"], after)

@@ -124,7 +124,7 @@ class Recount:
 
     def again(self, day: Day, now: float) -> int:
         """Count a whole day again, whatever is marked; return how many cells of figures were wrong."""
-        if self._ends(day, now) is None:
+        if not self.is_countable(day, now):
             return 0
         before = self._rows(day)
         self._days.pop(day, None)
@@ -135,6 +135,16 @@ class Recount:
             for rows in (after, before)
         ]
         return len(difference(*cells))
+
+    def is_countable(self, day: Day, now: float) -> bool:
+        """Return whether what a day's figures are counted from is there still.
+
+        It ends all at once, and earlier than is known here where `retention` was made longer since.
+        """
+        if self._ends(day, now) is None:
+            return False
+        parts = (list(range(first, first + _AT_ONCE)) for first in range(0, SHARDS, _AT_ONCE))
+        return not self._rows(day) or any(each.cells for part in parts for each in self._counted(day, part))
 
     def _count(self, day: Day, shards: list[int], until: float, now: float) -> set[int]:
         """Go on with a day; return the virtual shards that are done."""

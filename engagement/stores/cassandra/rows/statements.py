@@ -141,6 +141,7 @@ _FIGURE_WRITES: Final = {
         USING TTL ? AND TIMESTAMP ?""",
 }
 _ERASURES: Final = {
+    "erased": "INSERT INTO {keyspace}.secret (name, value) VALUES ('erased', ?)",
     "erase_message": "DELETE FROM {keyspace}.event_by_message USING TIMESTAMP ? WHERE message = ?",
     "erase_injection": "DELETE FROM {keyspace}.injection_by_message USING TIMESTAMP ? WHERE message = ?",
     "erase_past": "DELETE FROM {keyspace}.past_label USING TIMESTAMP ? WHERE message = ?",

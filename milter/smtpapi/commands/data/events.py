@@ -26,6 +26,7 @@ from engagement.terminal import json_line, printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 
 _POLL_SECONDS = 0.2  # soon for a person who waits for an event, and few questions to the store
+_LAST_MS = 253_370_764_800_000  # 9999-01-01: what is later has no year that Python writes
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _COLUMNS = (
     *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
@@ -46,7 +47,7 @@ class Since(click.ParamType[int]):
         text = str(value)
         span = re.fullmatch(r"([0-9]{1,9})([smhdw])", text, re.ASCII)
         if span:
-            return int((time.time() - int(span[1]) * _UNITS[span[2]]) * 1000)
+            return max(0, int((time.time() - int(span[1]) * _UNITS[span[2]]) * 1000))
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
@@ -55,7 +56,7 @@ class Since(click.ParamType[int]):
             )
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
+        return min(max(0, int(moment.timestamp() * 1000)), _LAST_MS)
 
 
 @click.command()

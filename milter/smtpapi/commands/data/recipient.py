@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from engagement.domain_names import spellings
 from engagement.events.fields import Fields
 from engagement.html_copies.book import CopyBook
 from engagement.html_copies.folder import CopyFolder
@@ -81,22 +82,22 @@ def erase(config: Path, wait: float, yes: bool, address: str) -> None:
                 err=True,
             )
             sys.exit(1)
-        click.echo(f"{store.erase(address)} event(s) removed")
-        _erase_from_registry(settings, address)
+        click.echo(f"{sum(map(store.erase, spellings(address)))} event(s) removed")
+        _erase_from_registry(settings, spellings(address))
         if blanked := traces.blank():
             click.echo(f"{directory / CORRUPT}: overwritten in {blanked} file(s)")
 
 
-def _erase_from_registry(settings: Settings, address: str) -> None:
+def _erase_from_registry(settings: Settings, addresses: tuple[str, ...]) -> None:
     """Take a recipient out of webhooks' batches and kept copies of mail, where there is a registry."""
-    copies = CopyFolder(Path(settings.spool.directory)).erase(address)
+    copies = sum(map(CopyFolder(Path(settings.spool.directory)).erase, addresses))
     changed = 0
     if settings.store.engine != "sqlite" or Path(settings.registry.path).exists():
         try:
             with closing(open_registry(settings)) as registry:
-                changed = Documents(registry).erase(address)
-                copies += (found := CopyBook(registry).erase(address))
-                if found:
+                changed = sum(map(Documents(registry).erase, addresses))
+                copies += (found := sum(map(CopyBook(registry).erase, addresses)))
+                if found or changed:
                     registry.scrub()
         except RegistryError as error:
             click.echo(
@@ -120,7 +121,7 @@ def _ask(store: EventStore, address: str) -> None:
 
 
 def _events(store: EventStore, address: str) -> Iterator[Fields]:
-    query = Query(recipients=(address,), expired=True, limit=MAX_LIMIT)
+    query = Query(recipients=spellings(address), expired=True, limit=MAX_LIMIT)
     while page := list(store.find(query)):
         yield from page
         query = replace(query, cursor=cursor_of(page[-1]))

@@ -4,23 +4,22 @@ import csv
 import difflib
 import os
 import sys
-import time
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from engagement.figures.definitions import FIGURES, RATES
-from engagement.figures.increments import LIFE, PRECISIONS, Level
+from engagement.figures.increments import LIFE, PRECISIONS
 from engagement.figures.query import GROUPS
 from engagement.settings import load_file
 from engagement.spreadsheet import cell
 from engagement.stores import open_store
-from engagement.stores.port import EventStore, FigureQuery, FigureRow, UnsupportedQueryError
+from engagement.stores.port import FigureQuery, FigureRow, UnsupportedQueryError
 from engagement.terminal import json_line
 from smtpapi.commands.data.events import Since
 from smtpapi.commands.data.stats_table import record, table
+from smtpapi.commands.data.stats_verify import verify as counted_again
 from smtpapi.commands.options import config_option, exit_on_error, say
 
 # What the groups are ordered by where nothing else is said.
@@ -69,7 +68,8 @@ def _names(_context: click.Context, _parameter: click.Parameter, names: tuple[st
 @click.option(
     "--verify",
     is_flag=True,
-    help="Count the days from --since to --until (yesterday and today) again from their events.",
+    help="Count the days from --since to --until (yesterday and today) again from their events, say what "
+    "differs, and put it right. Days some of whose events are erased or too old are left as they are.",
 )
 def command(
     config: Path,
@@ -93,9 +93,13 @@ def command(
     """
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until is not after --since")
     if verify:
+        if campaigns or domains or by or precision or figures or order or as_json or as_csv:
+            raise click.UsageError("--verify counts whole days of all mail; beside it go --since and --until")
         with exit_on_error(), closing(open_store(load_file(config), writing=True)) as store:
-            sys.exit(_verify(store, since, until))
+            sys.exit(counted_again(store, since, until))
     group = _group(by)
     whole = since is None and until is None and not domains and (group == "campaign" or bool(campaigns))
     query = FigureQuery(
@@ -171,21 +175,3 @@ def _print(
     else:
         sys.stdout.write(table(rows, query, names))
     sys.stdout.flush()
-
-
-def _verify(store: EventStore, since: int | None, until: int | None) -> int:
-    """Count days again and say how many cells were wrong; return the exit status."""
-    now = int(time.time() * 1000)
-    first = (now - Level.DAY if since is None else since) // Level.DAY
-    last = (now if until is None else until - 1) // Level.DAY
-    wrong = 0
-    for day in range(first, last + 1):
-        found = store.recount(day)
-        wrong += found
-        date = datetime.fromtimestamp(day * Level.DAY // 1000, UTC)
-        say(
-            f"{date:%Y-%m-%d}  {found} figure(s) were wrong"
-            if found
-            else f"{date:%Y-%m-%d}  as counted again"
-        )
-    return 1 if wrong else 0

@@ -7,7 +7,7 @@ from typing import Any
 from engagement.figures.definitions import FIGURES, RATES, rate
 from engagement.figures.increments import LEVELS, LIFE, Level
 from engagement.figures.query import FigureQuery, FigureRow
-from engagement.terminal import printable
+from engagement.terminal import padded, printable, wide
 
 _SIDES = ("people", "unsure", "machine")
 _HITS = (
@@ -104,14 +104,14 @@ def table(rows: Sequence[FigureRow], query: FigureQuery, names: Sequence[str] = 
 
 def _aligned(heads: list[tuple[str, str]], lines: list[list[str]], left: int) -> list[str]:
     """Return lines of equal columns, the first ones to the left, the others to the right."""
-    widths = [max(len(head), *(len(line[place]) for line in lines)) for place, (_, head) in enumerate(heads)]
+    widths = [max(len(head), *(wide(line[place]) for line in lines)) for place, (_, head) in enumerate(heads)]
     over = ""
     for place, (word, _) in enumerate(heads):
         begins = sum(widths[:place]) + 2 * place
         over = f"{over:<{begins}}{word}" if word else over
     body = [
         "  ".join(
-            f"{word:<{width}}" if place < left else f"{word:>{width}}"
+            padded(word, width, right=place >= left)
             for place, (word, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in ([head for _, head in heads], *lines)
