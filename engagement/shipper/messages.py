@@ -23,12 +23,13 @@ DAY_MS: Final = 86_400_000
 LONGEST_MS: Final = 7 * DAY_MS  # from an injection to what the log says of it: queues give up after five days
 LONGEST_BACK_MS: Final = 60 * DAY_MS  # and to a mail that comes back and names it
 AHEAD_MS: Final = 60_000  # a log has whole seconds, and a clock of its own
-# What waits from before its start a shipper does not know. An injection that comes later than so long after
-# the start is either newer than all that can wait from then, or late, which is asked for always.
+# What waits from before its start a shipper does not know, nor what was too much to remember. An injection
+# that comes later than so long after either is newer than all that can wait from then, or late, which is
+# asked for always.
 _UNSURE_SECONDS: Final = 120
 _LATE_MS: Final = 60_000  # an injection is written within seconds; hosts' clocks may disagree
 _LOOKS: Final = (1.0, 5.0, 30.0, 300.0, 1800.0)  # seconds after which a waiting event is looked at again
-_REMEMBERED: Final = 10_000  # messages, some MB; the store knows all of them
+_REMEMBERED: Final = 10_000  # names of waiting events, some MB; the store knows all of them
 _SWEEP_SECONDS: Final = 3600.0  # from one look for what waited too long, which is days, to the next
 
 _Found = Mapping[MessageName, Sequence[Injection]]
@@ -53,8 +54,10 @@ class MessageMatcher:
         self._hash_key = hash_key
         self._now = now
         self._began = time.monotonic()
+        self._forgot = float("-inf")  # when names were too many to remember
         self._swept = float("-inf")
-        self._names: dict[MessageName, None] = {}  # of events that this shipper let wait
+        self._names: dict[MessageName, set[str]] = {}  # of events that this shipper let wait, with their ids
+        self._remembered = 0  # ids there
         self._again: dict[str, tuple[float, int, MessageEvent]] = {}  # when to look again, how often it was
 
     def matched(self, events: Sequence[MessageEvent], injections: Sequence[Injection]) -> list[Match]:
@@ -89,8 +92,7 @@ class MessageMatcher:
         self._store.drop_waiting(gone)
         for event in gone:
             self._again.pop(event.id, None)
-            for name in names_of(event):
-                self._names.pop(name, None)
+            self._forget(event)
 
     def look_again(self) -> tuple[EventRow, ...]:
         """Look for the messages of events that came a while ago, and sweep what waited too long.
@@ -121,7 +123,7 @@ class MessageMatcher:
 
     def _to_ask(self, injections: Sequence[Injection]) -> list[MessageName]:
         """Return the names of injections that events may wait for."""
-        if self._is_unsure() or len(self._names) >= _REMEMBERED:
+        if self._is_unsure() or time.monotonic() - self._forgot < _UNSURE_SECONDS:
             return [name for injection in injections for name in names_of(injection)]
         late = self._now() * 1000 - _LATE_MS
         return [
@@ -191,13 +193,27 @@ class MessageMatcher:
         """Note that events wait. look_again: their injections may come past this shipper."""
         now = time.monotonic()
         for event in events:
-            self._names.update(dict.fromkeys(names_of(event)))
+            for name in names_of(event):
+                ids = self._names.setdefault(name, set())
+                self._remembered += event.id not in ids
+                ids.add(event.id)
             if look_again:
                 self._later(event, 0, now)
-        while len(self._names) > _REMEMBERED:
-            del self._names[next(iter(self._names))]
+        while self._remembered > _REMEMBERED:
+            self._remembered -= len(self._names.pop(next(iter(self._names))))
+            self._forgot = now
         while len(self._again) > _REMEMBERED:
             del self._again[next(iter(self._again))]
+
+    def _forget(self, event: MessageEvent) -> None:
+        """Forget the names of an event that waits no more, unless others wait by them."""
+        for name in names_of(event):
+            ids = self._names.get(name, set())
+            if event.id in ids:
+                ids.remove(event.id)
+                self._remembered -= 1
+            if not ids:
+                self._names.pop(name, None)
 
     def _later(self, event: MessageEvent, looks: int, now: float) -> None:
         if looks < len(_LOOKS):

@@ -66,6 +66,9 @@ IDA, BOB = (
 )
 
 
+RECIPIENTS = ("ida@example.net", "bob@example.net")
+
+
 def test_the_recipients_of_one_queue_id_are_told_apart() -> None:
     assert chosen(event(), known(IDA, BOB)) == IDA
     assert chosen(event(recipient="bob@example.net"), known(IDA, BOB)) == BOB
@@ -354,6 +357,37 @@ def test_injections_ask_only_where_something_can_wait(monkeypatch: pytest.Monkey
     assert sizes == [2, 1]
     matcher.matched([], [IDA._replace(at_ms=AT - DAY_MS)])
     assert sizes == [2, 1, 2]
+
+
+def test_recipients_of_one_queue_id_whose_messages_come_one_after_the_other(
+    store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their outcomes came before; the first message takes its own and leaves the other's."""
+    monkeypatch.setattr(messages, "_UNSURE_SECONDS", -1)
+    matcher = MessageMatcher(store, b"", lambda: AT / 1000)
+    outcomes = [event(), event(recipient="bob@example.net")]
+    assert matcher.matched(outcomes, ()) == []
+    for each in (IDA, BOB):
+        matches = matcher.matched([], [each])
+        store.add([*rows(each), *(match.row for match in matches)])
+        matcher.done(matches)
+    assert sorted(shown(store)) == sorted(zip([each.id for each in outcomes], RECIPIENTS, strict=True))
+
+
+def test_an_outcome_is_found_whose_name_was_forgotten_for_others(
+    store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outcomes of mail that is not tracked wait too, and in vain."""
+    monkeypatch.setattr(messages, "_REMEMBERED", 3)
+    matcher = MessageMatcher(store, b"", lambda: AT / 1000)
+    monkeypatch.setattr(matcher, "_is_unsure", lambda: False)  # as long after the start
+    assert matcher.matched([event()], ()) == []
+    assert matcher.matched([event(f"BBBB{number}") for number in range(3)], ()) == []
+    for each in (injection("BBBB2", message_id_header=""), IDA):
+        matches = matcher.matched([], [each])
+        store.add([*rows(each), *(match.row for match in matches)])
+        matcher.done(matches)
+    assert event().id in [name for name, _ in shown(store)]
 
 
 def test_a_recipient_that_the_mode_leaves_out_stays_out(
