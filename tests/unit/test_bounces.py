@@ -1,5 +1,6 @@
 """Bounce classes, what of a reason is kept, and mail that comes back (engagement.bounces)."""
 
+import os
 import re
 import time
 from email.message import EmailMessage
@@ -366,6 +367,21 @@ def test_what_the_mta_of_the_followed_log_reports_is_told_by_that_alone(tmp_path
     done = CliRunner().invoke(main, arguments, input=report("delivery-status", DSN))
     assert done.output == "standard input: 1 event(s): out_of_band\n"
     assert spooled(tmp_path / "spool") == ["out_of_band", "out_of_band"]
+
+
+def test_a_log_that_was_followed_once_tells_nothing_any_more(tmp_path: Path) -> None:
+    arguments = configuration(tmp_path, tmp_path / "spool")
+    state = tmp_path / "follow.db"
+    with (tmp_path / "smtpapi.conf").open("a") as file:
+        file.write(f'follow {{ node_name = "mail.example.org" state = "{state}" }}\n')
+    state.touch()
+    long_ago = time.time() - 8 * 86_400
+    os.utime(state, (long_ago, long_ago))
+    done = CliRunner().invoke(main, arguments, input=report("delivery-status", OWN))
+    assert done.output == "standard input: 1 event(s): out_of_band\n"
+    (tmp_path / "follow.db-wal").touch()  # where SQLite keeps what is new
+    done = CliRunner().invoke(main, arguments, input=report("delivery-status", OWN))
+    assert "left alone" in done.output
 
 
 def test_the_command_asks_for_another_try_where_the_spool_fails(tmp_path: Path) -> None:

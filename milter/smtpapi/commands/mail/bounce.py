@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from smtpapi.commands.services.follow import node_name
 
 # Octets of a mail that are read; Postfix takes 10,240,000 by default (message_size_limit).
 _MOST = 64 * 1024 * 1024
+_FOLLOWED = 7 * 86_400  # seconds; a log that was not read for so long is not followed
 
 
 @click.command()
@@ -101,8 +103,17 @@ def _is_followed(reporter: str, settings: Settings) -> bool:
     Each failure is a `bounce` by that log; as an `out_of_band` too it would count twice.
     """
     return (
-        bool(reporter) and os.path.exists(settings.follow.state) and reporter == node_name(settings).lower()
+        bool(reporter) and _is_used(Path(settings.follow.state)) and reporter == node_name(settings).lower()
     )
+
+
+def _is_used(state: Path) -> bool:
+    """Return whether the follower wrote what it remembers not long ago, into SQLite's file or its log."""
+    for path in (state, state.with_name(f"{state.name}-wal")):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime < _FOLLOWED:
+                return True
+    return False
 
 
 def _take_wish(name: str, token: bytes, ring: Path, now_ms: int, spool: SpoolWriter) -> bool:
