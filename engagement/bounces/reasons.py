@@ -28,6 +28,8 @@ def without_addresses(text: str, *recipients: str) -> str:
     pieces = _BETWEEN.split(text)
     text = "".join(HIDDEN if "@" in word else word for word in pieces)
     for name in _local_parts(recipients):
+        if text.isascii() and name.isascii() and name.lower() not in text.lower():
+            continue  # nearly always, and an expression takes a tenth of a millisecond to make
         whole = rf"(?<![\w.+-]){re.escape(name)}(?:\+[\w.+-]*)?(?![\w-]|\.\w)"
         text = re.sub(whole, HIDDEN, text, flags=re.IGNORECASE)
     text = _LOCAL_PART.sub(HIDDEN, text.replace(f"<{HIDDEN}>", HIDDEN))
