@@ -35,6 +35,7 @@ def _letters(label: str) -> str:
     if not label.startswith("xn--"):
         return label
     try:
-        return label[4:].encode("ascii").decode("punycode")
+        letters = label[4:].encode("ascii").decode("punycode")
     except (UnicodeError, ValueError, OverflowError):  # no Punycode
         return label
+    return letters if ascii_domain(letters) == label else label  # `xn--a-` is not `a`
