@@ -162,6 +162,8 @@ def _complaint(report: Message, about: _About) -> Returned:
         _event("spam_complaint", about, recipient)._replace(fbtype=without_addresses(kind)[:32])
         for recipient in named.values() or [about.recipient]
     ]
+    if about.message_id:  # the mark is that of one recipient's copy
+        del events[1:]
     return _named(events, about, "")
 
 
