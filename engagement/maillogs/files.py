@@ -18,6 +18,7 @@ import lzma
 import os
 import re
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -84,7 +85,7 @@ class _Open:
         if not self._packed or (isinstance(error, OSError) and error.errno):
             raise error
         self._ended = True
-        _log.warning("%s is damaged and read no further: %s", self._path, error)
+        _report_damage(self._path, _inode(self._path), str(error))
 
     def lines(self) -> list[bytes]:
         """Return the whole lines of `rest`; of a file that is complete also a last one without its end."""
@@ -113,6 +114,12 @@ class _Open:
     def close(self) -> None:
         """Close it."""
         self._file.close()
+
+
+@lru_cache(maxsize=64)
+def _report_damage(path: Path, _inode: int, error: str) -> None:
+    """Report a damaged file, once: while there is no newer one it is opened again and again."""
+    _log.warning("%s is damaged and read no further: %s", path, error)
 
 
 class LogFile:

@@ -255,6 +255,21 @@ def test_a_compressed_file_that_is_damaged_stops_nothing(
     assert log.read[-1] == log.written[-1]
 
 
+def test_a_damage_is_told_once_while_there_is_no_other_log(
+    log: _Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The MTA was stopped: the file is looked at ten times in a second."""
+    log.write(200)
+    log.follow()
+    old = log.rename()
+    old.with_name("mail.log.1.gz").write_bytes(gzip.compress(old.read_bytes())[:-20])
+    old.unlink()
+    log.restart()
+    for _ in range(5):
+        assert log.file.read() == []
+    assert caplog.text.count("is damaged") == 1
+
+
 def test_an_unrelated_file_beside_it_is_not_read(log: _Log) -> None:
     log.path.with_name("mail.log.other").write_bytes(b"other\n")
     log.write(2)
