@@ -13,6 +13,7 @@ from smtpapi.model.outcome import Discard, Refuse
 from smtpapi.policy.hooks import HookCall, PolicyError, PolicyFailed
 from smtpapi.policy.lua.dialect import DialectError, translate
 from smtpapi.policy.lua.policy import LuaPolicy, LuaSource
+from smtpapi.policy.lua.state import Limits
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import Accept, PolicyMessage
 from unit.lua_runs import ENVELOPE, SMALL, load, logged, run
@@ -50,9 +51,18 @@ def test_a_pattern_that_could_take_for_ever_is_not_begun() -> None:
     assert logged("print(('x=1 '):rep(2000):gsub('(%w+)=(%w+)', '%2') ~= nil)") == ["true"]
 
 
+@pytest.mark.parametrize("pattern", ["https?://[%w%.%-]+/?", "href=[\"']?([^\"'> ]+)", "(https?://%S+)"])
+def test_ordinary_patterns_go_through_a_large_part_in_base64(pattern: str) -> None:
+    text = "(('QUJD'):rep(19) .. '\\n'):rep(14000) .. ' href=https://example.org/ '"
+    policy = load(f"print(({text}):find([==[{pattern}]==]) ~= nil)", Limits(seconds=20.0))
+    assert [line for _, line in run(policy)[1].lines] == ["true"]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        ("('a'):rep(40000):find('a.-.-.-b')", "pattern too costly"),
+        ("('ab'):rep(400000):find('a[ab]+[ab]+c')", "pattern too costly"),
         ("('a'):rep(32):find(('a*'):rep(50) .. 'b')", "pattern too costly for a text of 32 bytes"),
         ("('a'):rep(30):find(('a?'):rep(30) .. ('a'):rep(30) .. 'b')", "pattern too costly"),
         ("('a'):rep(8):match(('a-'):rep(190) .. 'b')", "pattern too costly for a text of 8 bytes"),

@@ -18,6 +18,7 @@ local LONGEST = 16 * 1024 * 1024  -- bytes of a text that a library function mak
 local COSTLY = 2e8                -- steps of a pattern in the worst case: about a second
 local NOTICED = 1e5               -- the clock is asked before what takes longer: half a millisecond
 local DEEPEST = 200               -- repeated items of a pattern: each is a call inside the last, as in Lua 5.2
+local COUNTED = 50000             -- beginnings of a pattern that are counted
 local SORTED = 2e9                -- bytes that a sort compares in the worst case: about half a second
 
 local S = { sources = {} }
@@ -213,6 +214,21 @@ local function longest_run(s, class)
   return longest
 end
 
+-- How often a text has the characters that a pattern begins with: elsewhere a search fails at once. nil where it
+-- begins with something else, or they are in it too often to be counted.
+local function beginnings(s, p)
+  local _, last, head = find(p, "^%(*([%w <>/=:@_]+)")
+  if head and find(p, "^[*+?-]", last + 1) then head = sub(head, 1, -2) end
+  if not head or head == "" then return nil end
+  local count = 0
+  for _ in gmatch(s, head) do
+    count = count + 1
+    if count % 100 == 0 then spend(1000) end
+    if count == COUNTED then return nil end
+  end
+  return count
+end
+
 -- No hook can interrupt a search under way, so one that could take for ever is not begun. Its steps: at how many
 -- places it may begin, how much of the pattern may match there, and the ways to share the text out among the items
 -- that repeat, once as if each took any character, once by the longest run that each could take.
@@ -232,6 +248,7 @@ local function affordable(s, p, literal)
   if steps > NOTICED and H.late() then stop("time limit reached") end
   if steps <= COSTLY then return end
   steps = first
+  if not literal then steps = first / length * (beginnings(s, p) or length) end
   for i = 1, n do
     if steps <= COSTLY then steps = steps * (longest_run(s, items[i]) + 1) end
   end
