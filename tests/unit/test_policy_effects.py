@@ -78,6 +78,16 @@ def test_dropping_is_for_the_message_or_for_one_copy() -> None:
     assert (outcome.leaving, outcome.why) == (("c@r.test",), None)
 
 
+@pytest.mark.parametrize("mode", ["untracked", "split"])
+def test_a_recipient_that_policy_adds_and_then_drops_gets_nothing(mode: str) -> None:
+    source = (
+        f"{_SPOOL}msg.add_recipient('x@r.test')\n{_EACH}vctx.discard() if msg.recipient[0] == 'x' else None"
+    )
+    outcome = _consider(source, "b@r.test", "c@r.test", mode=mode).outcome
+    assert isinstance(outcome, Plan | Leave)
+    assert isinstance(outcome, Leave) or (outcome.recipients, outcome.leaving) == ((), ())
+
+
 def test_header_changes_are_there_for_tracking_and_in_the_answer() -> None:
     source = (
         _SPOOL

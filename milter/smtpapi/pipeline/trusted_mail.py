@@ -124,9 +124,11 @@ class TrustedMail:
         """Go on with the recipients as policy leaves them. leaving: as the client spelled them."""
         if not joining and not leaving:
             return
-        self._joining += tuple(joining)
-        self._leaving += tuple(leaving)
-        self.envelope = self.envelope.with_recipients(tuple(joining), {copies.same(each) for each in leaving})
+        gone = {copies.same(each) for each in leaving}
+        added = {copies.same(each) for each in self._joining}
+        self._joining = tuple(each for each in (*self._joining, *joining) if copies.same(each) not in gone)
+        self._leaving += tuple(each for each in leaving if copies.same(each) not in added)
+        self.envelope = self.envelope.with_recipients(tuple(joining), gone)
         self.recipients = _distinct(self.envelope.recipients)
 
     def _with_policy(self, outcome: Outcome) -> Outcome:
