@@ -186,6 +186,13 @@ def facts_of(site: LuaSite, mail: bytes, expected: Mapping[str, Any], recipient:
             opened.append(open_token(read.token, site.hop.filter.ring))
             if opened[-1].kind in CLICKS:
                 found["scheme"] = scheme.decode()
+    found["owner"] = opened[0].identity.recipient if opened else ""
+    found["targets"] = [each.link.target.decode() for each in opened if each.link is not None]
+    found["has"] = [word for word in expected.get("has", ()) if word.encode() in mail]
+    if "sender" in expected:
+        found["sender"] = site.hop.sink.wait_for(recipient).sender
+        found["event_sender"] = site.event(recipient).sender
+        assert found["sender"] == found["event_sender"]
     found["clicks"] = any(each.kind in CLICKS for each in opened)
     found["opens"] = any(each.kind in OPENS for each in opened)
     found["domain"] = domain
@@ -193,6 +200,7 @@ def facts_of(site: LuaSite, mail: bytes, expected: Mapping[str, Any], recipient:
         # The life counts from the hour of receipt, as these mails are old (docs/decisions/0007).
         found["expiry"] = round((opened[0].identity.expiry - time.time()) / 86_400) * 86_400
     head = mail.partition(b"\r\n\r\n")[0].decode("latin-1")
+    found["received"] = head.count("\r\nReceived:") + head.startswith("Received:")
     names = {line.partition(":")[0].lower() for line in head.splitlines()}
     found["gone"] = [name for name in expected.get("gone", ()) if name.lower() not in names]
     found["fields"] = {

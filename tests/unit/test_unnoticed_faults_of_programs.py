@@ -214,9 +214,9 @@ def test_what_the_hop_needs_and_is_missing_is_said_by_name() -> None:
         granted_by(0).missing(SeveralRecipients.READDRESS)
         == "CHGBODY, ADDHDRS, CHGHDRS, ADDRCPT, DELRCPT, ADDRCPT_PAR"
     )
-    assert granted_by(0x9F) is ALL
+    assert granted_by(0xDF) is ALL
     for missing, split, readdress in ((0x04, False, False), (0x08, True, False), (0x80, True, False)):
-        rights = granted_by(0x9F & ~missing)
+        rights = granted_by(0xDF & ~missing)
         assert (rights.hops(SeveralRecipients.SPLIT), rights.hops(SeveralRecipients.READDRESS)) == (
             split,
             readdress,

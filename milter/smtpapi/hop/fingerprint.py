@@ -69,6 +69,16 @@ class Fingerprint:
         changed.digest = digest
         return changed
 
+    def with_body(self, digest: bytes) -> "Fingerprint":
+        """Return this fingerprint for the same mail with another body; the digest, and so the ids, stay."""
+        changed = copy(self)
+        changed.take_body(digest)
+        return changed
+
+    def take_body(self, digest: bytes) -> None:
+        """Take the digest of another body."""
+        self._body = digest
+
     def relabelled(self, message: Message) -> "Fingerprint":
         """Return this fingerprint for the same mail with another header; the digest, and so the ids, stay."""
         labels = message.all("message-id"), message.all("date")

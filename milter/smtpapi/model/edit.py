@@ -17,7 +17,8 @@ class Edit(NamedTuple):
     that from the start of one part, decoded or encoded.
     kind: "link", "pixel", "attribute" (a data-msys-* attribute or notation, removed), "macro" (a brace
     macro), "header" (a field of a part's own header), "reencoded" (a whole part's body, encoded anew; the
-    edits inside it are `inner`, with offsets in the decoded part).
+    edits inside it are `inner`, with offsets in the decoded part), "body" (in reports alone: policy put
+    another body in the place of the one that came; its own edits are `inner`).
     target, name: of a link, where it leads and its name in reports; of a "header", the field's name.
     part, type: IMAP-style section number ("1" for a body without parts) and media type of the part; "" until
     the edit is in a `Plan`.

@@ -19,6 +19,7 @@ _BITS = {
     "ADDRCPT": 0x04,
     "DELRCPT": 0x08,
     "CHGHDRS": 0x10,
+    "CHGFROM": 0x40,
     "ADDRCPT_PAR": 0x80,
 }
 _EACH_MAIL = ("CHGBODY", "ADDHDRS", "CHGHDRS")

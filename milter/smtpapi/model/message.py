@@ -56,6 +56,10 @@ class Message:
         object.__setattr__(self, "header_size", size)
         object.__setattr__(self, "_named", named)
 
+    def with_body(self, body: bytes) -> "Message":
+        """Return the message with another body."""
+        return Message(self.fields, body, self.eol, self.clear)
+
     @property
     def body_size(self) -> int:
         """The number of the body's bytes, whether it is held in memory or not."""

@@ -124,7 +124,9 @@ class Plan:
     recipients: changes of the envelope; all deletions come before the first addition.
     through: a recipient that is added between the deletions and the additions, and deleted after them. With
     it Sendmail sends the copies over the hop (etc/sendmail/smtpapi.mc). parts: how many parts of the body
-    can be edited. leaving: recipients whom policy takes out, as the client spelled them.
+    can be edited. leaving: recipients whom policy takes out, as the client spelled them. sender: the new
+    envelope sender, None for the one that came. body: the body that policy put in the place of the one that
+    came, to which the edits apply; None where that stays.
     """
 
     headers: tuple[HeaderChange, ...] = ()
@@ -136,6 +138,12 @@ class Plan:
     through: str = ""
     parts: int = 0
     leaving: tuple[str, ...] = ()
+    sender: str | None = None
+    body: bytes | None = None
+
+    def body_to_edit(self, received: bytes) -> bytes:
+        """Return the body that the edits apply to. received: the one that came."""
+        return received if self.body is None else self.body
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from smtpapi.mta.modifications import Modifications
 def apply_modifications(modifications: Modifications, mta: Milter.Base) -> Exception | None:
     """Request the changes from the MTA. Return None, or the exception after which some may have been made.
 
-    Header fields come first, then recipients, then the body in one call.
+    Header fields come first, then sender and recipients, then the body in one call.
     """
     try:
         for name, index in modifications.deletions:
@@ -20,6 +20,8 @@ def apply_modifications(modifications: Modifications, mta: Milter.Base) -> Excep
             mta.chgheader(name, index, value)
         for name, value, first in modifications.additions:
             mta.addheader(name, value, 0 if first else -1)
+        if modifications.sender is not None:
+            mta.chgfrom(f"<{modifications.sender}>")
         _change_recipients(modifications, mta)
         if modifications.body is not None:
             mta.replacebody(modifications.body)

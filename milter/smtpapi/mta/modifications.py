@@ -25,6 +25,7 @@ class Modifications:
     joining: list[tuple[str, str]]  # recipients to add, with their ESMTP parameters
     through: str  # a recipient who is added before the others and deleted after them, or ""
     body: bytes | None
+    sender: str | None = None  # the new envelope sender; None leaves the one that came
 
 
 def modifications_of(
@@ -52,17 +53,18 @@ def modifications_of(
         else:
             additions.append((change.name, _spaced(value, exact), change.first))
     deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
-    body = splice(message.body, outcome.edits) if outcome.edits else None
+    body = splice(outcome.body_to_edit(message.body), outcome.edits) if outcome.edits else outcome.body
     leaving = list(outcome.leaving)
+    through, sender = outcome.through, outcome.sender
     if not outcome.recipients:
-        return Modifications(deletions, replacements, additions, leaving, [], outcome.through, body)
+        return Modifications(deletions, replacements, additions, leaving, [], through, body, sender)
     options_of = dict(zip(recipients, options, strict=True))
     leaving += [each.instead_of for each in outcome.recipients if each.instead_of]
     joining = [
         (each.address, dsn.inherited(options_of.get(each.instead_of, ()), each.original))
         for each in outcome.recipients
     ]
-    return Modifications(deletions, replacements, additions, leaving, joining, outcome.through, body)
+    return Modifications(deletions, replacements, additions, leaving, joining, through, body, sender)
 
 
 def _spaced(value: str, exact: bool) -> str:

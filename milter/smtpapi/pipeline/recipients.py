@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 from engagement.settings.schema import SCOPED
 from engagement.settings.scopes import Scoped
-from smtpapi.model.envelope import Envelope
+from smtpapi.model.envelope import Envelope, same
 from smtpapi.model.outcome import Discard, Refuse, Why
 from smtpapi.pipeline.site import Site, where_of
 from smtpapi.policy import phases
-from smtpapi.policy.edits import HeaderEdits
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
-from smtpapi.policy.views import PolicyMessage
+from smtpapi.policy.views import Changes, PolicyMessage
 from smtpapi.request.decision import Decision, OptionDecision, bypassed
 from smtpapi.request.x_msys_api import XMsysApi
 
@@ -26,14 +25,21 @@ from smtpapi.request.x_msys_api import XMsysApi
 class RecipientDecision(NamedTuple):
     """What was decided for one recipient.
 
-    decision: None where policy failed or switched the module off. why: the first reason to make no links,
-    None where links are made. note: more about the reason, for the log.
+    recipient: who gets the mail. decision: None where policy failed or switched the module off. why: the
+    first reason to make no links, None where links are made. note: more about the reason, for the log. named:
+    in whose place policy put the recipient, "" where they are the one that the mail came for.
     """
 
     recipient: str
     decision: Decision | None
     why: Why | None
     note: str = ""
+    named: str = ""
+
+    @property
+    def came_for(self) -> str:
+        """Whom the mail came for; of them its ids are made."""
+        return self.named or self.recipient
 
     @property
     def reason(self) -> tuple[Why | None, str]:
@@ -56,7 +62,8 @@ class RecipientDecisions:
     """The decisions for one message's recipients.
 
     reason: says why a decision makes no links (`CopyTracking.reason`). notes: warnings for the log. last: the
-    decision made last, with its warnings.
+    decision made last, with its warnings. moved: whom policy puts in a recipient's place, by that one's
+    `same`.
     """
 
     def __init__(
@@ -78,7 +85,8 @@ class RecipientDecisions:
         self._policy = policy if policy is not None and phases.is_for_each(policy) else None
         self._contexts: dict[str, tuple[Scoped, Mapping[str, str]] | str] = {}
         self._answers: dict[str, Refuse | Discard] = {}
-        self._edits: dict[str, HeaderEdits | None] = {}
+        self._changes: dict[str, Changes] = {}
+        self.moved: dict[str, str] = {}
         self.notes: list[str] = []
         self.last: OptionDecision | None = None
 
@@ -100,10 +108,9 @@ class RecipientDecisions:
         """Return those recipients for whom policy drops the message."""
         return tuple(each for each in recipients if isinstance(self._answers.get(each), Discard))
 
-    def edits(self, recipients: tuple[str, ...]) -> tuple[HeaderEdits | None, bool]:
-        """Return the header as policy leaves it for these recipients, and whether it is the same for all."""
-        found = [self._edits.get(recipient if self._policy else "") for recipient in recipients]
-        return found[0], all(each == found[0] for each in found)
+    def changes(self, recipients: tuple[str, ...]) -> list[Changes]:
+        """Return what the hooks for each recipient left of the mail for these; none where none has run."""
+        return [self._changes[recipient] for recipient in recipients] if self._policy is not None else []
 
     def all_bypassed(self, recipients: tuple[str, ...]) -> bool:
         """Return whether policy switched the module off for every recipient; then X-MSYS-API is not read."""
@@ -114,15 +121,18 @@ class RecipientDecisions:
 
     def decide_all(self, directive: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
         """Return a decision for each recipient, or the first reply that refuses the message."""
-        same: RecipientDecision | None = None
+        shared: RecipientDecision | None = None
         decisions = []
         for recipient in recipients:
-            one = same if same is not None else self._decide(directive, recipient)
+            one = shared if shared is not None else self._decide(directive, recipient)
             if isinstance(one, Refuse):
                 return one
             if self._policy is None:  # without a policy the decision is the same for all
-                same = one
-            decisions.append(one if one.recipient == recipient else one._replace(recipient=recipient))
+                shared = one
+            if moved := self.moved.get(same(recipient)):
+                decisions.append(one._replace(recipient=moved, named=recipient))
+            else:
+                decisions.append(one if one.recipient == recipient else one._replace(recipient=recipient))
         return decisions
 
     def _decide(self, directive: XMsysApi, recipient: str) -> RecipientDecision | Refuse:
@@ -150,11 +160,14 @@ class RecipientDecisions:
         vctx = self._vctx.for_recipient()
         if self._policy is not None:
             seen = self._policy_message.for_recipient(recipient)
+            self._changes[recipient] = self._policy_message.changes  # its own do not count if the hook fails
             try:
                 phases.each(self._policy, self._envelope, seen, vctx)
             except PolicyFailed as failed:
                 return str(failed)
-            self._edits[recipient] = seen.edits
+            self._changes[recipient] = seen.changes
+            if seen.recipient != recipient:
+                self.moved[same(recipient)] = seen.recipient
             if vctx.answer is not None:
                 self._answers[recipient] = vctx.answer
         scoped = self._scoped

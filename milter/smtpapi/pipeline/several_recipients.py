@@ -50,8 +50,8 @@ def several_result(
         why, note = next(((None, "") for each in decisions if each.why is None), decisions[0].reason)
         if why is None and (nothing := tracking.nothing_to_edit()) is not None:
             why, note = nothing.why, nothing.note
-        if why is not None and hops and any(map(tracking.may_be_left, decisions)):
-            why, note = None, ""  # each is to have a way of their own to leave
+        if why is not None and hops and (mail.apart or any(map(tracking.may_be_left, decisions))):
+            why, note = None, ""  # each is to have a sender, a body or a way to leave of their own
         if why is None and hops and _may_overlap(mail):
             why, note = Why.SEVERAL_RECIPIENTS, _OVERLAP
         if why is not None:

@@ -91,7 +91,7 @@ def remaining(
     gone, stay = _split(lookup, mail, decisions, added)
     if not gone:
         return Remaining(decisions, added)
-    leaving = {copies.same(each.decided.recipient) for each in gone if each.role is Role.ORIGINAL}
+    leaving = {copies.same(each.decided.came_for) for each in gone if each.role is Role.ORIGINAL}
     all_leave = leaving.issuperset(map(copies.same, mail.recipients))
     if leaving and not all_leave and "DELRCPT" not in mail.rights.granted:
         mail.notes.append(_NOT_GRANTED)
@@ -125,7 +125,7 @@ def _split(
             gone.append(_Gone(decided, Role.ORIGINAL, source))
     for role, entry in added:
         archive = role is Role.ARCHIVE  # nothing is decided for it: it is the first recipient's mail
-        decided = decisions[0]._replace(recipient=entry.address) if archive else next(further)
+        decided = decisions[0]._replace(recipient=entry.address, named="") if archive else next(further)
         source = _source(lookup, decided, entry.address)
         if source is not None:
             gone.append(_Gone(decided, role, source))

@@ -84,9 +84,15 @@ class CopyTracking:
         self._message_ids: dict[str, bytes] = {}  # by recipient
 
     def take(self, message: Message) -> None:
-        """Go on with a message whose header policy changed; its ids stay those of the message as it came."""
+        """Go on with a message that policy changed; its ids stay those of the message as it came."""
+        if message.body is not self._message.body:
+            self.fingerprint = self.fingerprint.with_body(message.body_digest())
         self._message = message
         self.fingerprint = self.fingerprint.relabelled(message)
+
+    def take_sender(self, sender: str) -> None:
+        """Go on with another envelope sender; the ids stay those of the message as it came."""
+        self._envelope = replace(self._envelope, sender=sender)
 
     def take_transmission_id(self, chosen: int) -> None:
         """Go on with the transmission id that the sender chose (contract.md 3.7)."""
@@ -178,10 +184,15 @@ class CopyTracking:
         encodings = (self._message.first("Content-Transfer-Encoding") or b"") + body[:_TOP]
         return any(mark in body for mark in _NOTATION) or any(word in encodings for word in _BASE64)
 
-    def identity(self, decision: Decision, key: Key, recipient: str, role: Role = Role.ORIGINAL) -> Identity:
-        """Return what all links of one copy share. An archive copy's links are those of an original."""
+    def identity(
+        self, decision: Decision, key: Key, recipient: str, role: Role = Role.ORIGINAL, came_for: str = ""
+    ) -> Identity:
+        """Return what all links of one copy share. An archive copy's links are those of an original.
+
+        came_for: in whose place policy put the recipient, "" where it did not.
+        """
         return Identity(
-            message_id=self._message_id(key, recipient),
+            message_id=self._message_id(key, came_for or recipient),
             transmission_id=self._transmission_id(key),
             recipient=_recorded_recipient(decision, key, recipient),
             issued=self.issued,
@@ -216,11 +227,11 @@ class CopyTracking:
         """
         if (decision := decided.decision) is None or not self.may_be_left(decided):
             return
-        identity = self.identity(decision, key, decided.recipient, role)
+        identity = self.identity(decision, key, decided.recipient, role, decided.came_for)
         if role is Role.ARCHIVE:
             identity = replace(identity, rcpt_type=role.value)
         if decision.privacy is not PrivacyMode.FULL:
-            apart = self.fingerprint.message_id(key, f"{_LEAVING}{decided.recipient}", self.issued)
+            apart = self.fingerprint.message_id(key, f"{_LEAVING}{decided.came_for}", self.issued)
             identity = replace(identity, recipient=decided.recipient, message_id=apart)
         self.headers += list_unsubscribe.fields(self._message, decision, key, identity)
 
@@ -241,7 +252,8 @@ class CopyTracking:
     ) -> tuple[Injection, ...]:
         """Return one injection record for each recipient that has a decision.
 
-        copies: each with the address that the MTA has for it, which on the second pass may be another one.
+        copies: each with the address that the MTA has for it, which on the second pass may be another one. An
+        injection is found by that one when the MTA's log says what became of the mail.
         Mail that came with links of ours has its records already; only the copies it asks for get new ones.
         """
         records = []
@@ -250,7 +262,7 @@ class CopyTracking:
         for decided, role, address in copies:
             if (decision := decided.decision) is None or (self.already_tracked and role is Role.ORIGINAL):
                 continue
-            message_id = self._message_id(key, decided.recipient)
+            message_id = self._message_id(key, decided.came_for)
             own = CopyFacts(
                 event_id(message_id, self.issued),
                 message_id,

@@ -167,7 +167,11 @@ def _steps(mail: TrustedMail) -> MessageResult:
         return _with_notes(mail, _pass_result(mail, x_msys_api.NOTHING))
     resumed = mail.resumed
     vctx = ValidationContext(mail.terms.scoped.options.context, resumed.session, resumed.message_context)
-    seen = mail.seen = PolicyMessage(mail.envelope, mail.message, received=resumed.received)
+    limit = mail.site.rules.max_message_size
+    whole = mail.message.hashed is None and mail.message.body_size <= limit
+    seen = mail.seen = PolicyMessage(
+        mail.envelope, mail.message, "", resumed.received, mail.rights, whole=whole
+    )
     if mail.site.policy is not None and mail.first_pass is None:
         try:
             phases.message(mail.site.policy, mail.envelope, seen, vctx)
@@ -176,7 +180,7 @@ def _steps(mail: TrustedMail) -> MessageResult:
         mail.vctx = vctx
         if vctx.answer is not None:
             return mail.end(vctx.answer)
-        mail.take_edits(seen.edits, for_hop=True)
+        mail.take_changes(seen.changes, for_hop=True)
         mail.take_recipients(seen.joining, seen.leaving)
     if mail.first_pass is None:
         mail.take_vendor_headers(seen)
@@ -212,11 +216,8 @@ def _after_each(mail: TrustedMail, decisions: RecipientDecisions) -> MessageResu
     if dropped:
         gone = {copies.same(each) for each in dropped}
         mail.take_recipients((), [each for each in mail.envelope.recipients if copies.same(each) in gone])
-    edits, same = decisions.edits(mail.recipients)
-    if same:
-        mail.take_edits(edits, for_hop=False)
-    else:
-        mail.notes.append("policy changes the header for some recipients only, which the hop alone can do")
+    mail.moved = decisions.moved
+    mail.take_changes_of_each(decisions.changes(mail.recipients))
     return None
 
 

@@ -7,7 +7,7 @@ Invariants: each method that returns a `MessageResult` ends the transaction, and
 signing key no links and no injection records are made.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from engagement.events.model import Injection, MessageEvent
@@ -19,15 +19,15 @@ from smtpapi.model.outcome import Discard, HeaderChange, Outcome, Plan, Recipien
 from smtpapi.pipeline.recipients import RecipientDecision, RecipientDecisions, by_configuration
 from smtpapi.pipeline.site import MessageResult, ScopeTerms, Site
 from smtpapi.pipeline.tracking import CopyTracking
-from smtpapi.policy.edits import HeaderEdits
 from smtpapi.policy.vctx import ValidationContext
-from smtpapi.policy.views import PolicyMessage
+from smtpapi.policy.views import Changes, PolicyMessage
 from smtpapi.request import copies, vendor_headers, x_msys_api
 from smtpapi.request.copies import Role
 from smtpapi.request.decision import Decision
 from smtpapi.request.x_msys_api import Copy, XMsysApi
 
 Tick = Callable[[], float]
+_NONE = Changes()
 
 
 class TrustedMail:
@@ -40,7 +40,9 @@ class TrustedMail:
     run. hook_context: the variables of session and message that the hooks for each recipient begin with.
     copies_promised: whether X-MSYS-API asks for copies, None while it is unread. seen: the message as policy
     sees it, None where none has run. hop_fingerprint: of the message as it goes over the hop. suppressed,
-    suppressed_count: events of the recipients who are on the suppression list, and how many they are.
+    suppressed_count: events of the recipients who are on the suppression list, and how many they are. moved:
+    whom policy puts in a recipient's place, by that one's `same`. apart: whether policy changes sender or
+    body for some recipients only, which takes a copy each.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class TrustedMail:
         self.hop_fingerprint: Fingerprint = self.tracking.fingerprint
         self.suppressed: tuple[Injection | MessageEvent, ...] = ()
         self.suppressed_count = 0
-        self._hop_edits: HeaderEdits | None = None
-        self._edits: HeaderEdits | None = None
+        self.moved: Mapping[str, str] = {}
+        self.apart = False
+        self._hop_changes = Changes()
+        self._changes = Changes()
         self._joining: tuple[str, ...] = ()
         self._leaving: tuple[str, ...] = ()
         self._session = connection_context
@@ -103,22 +107,41 @@ class TrustedMail:
                 seen.set_header(x_msys_api.NAME, found.text)
         for name in names:
             seen.remove_header(name)
-        self.take_edits(seen.edits, for_hop=True)
+        self.take_changes(seen.changes, for_hop=True)
 
-    def take_edits(self, edits: HeaderEdits | None, *, for_hop: bool) -> None:
-        """Go on with the header as policy leaves it.
+    def take_changes(self, changes: Changes, *, for_hop: bool) -> None:
+        """Go on with header, sender and body as policy leaves them.
 
         for_hop: whether the change is the whole message's, so that it is made before the mail goes over the
         hop; the hook for each recipient runs again behind it.
         """
-        if edits is None:
-            return
-        self._edits = edits
-        self.message = edits.message()
-        self.tracking.take(self.message)
+        self._changes = changes
+        message = self.resumed.message if changes.header is None else changes.header.message()
+        if changes.body is not None:
+            message = message.with_body(changes.body)
+        if message is not self.message:
+            self.message = message
+            self.tracking.take(message)
+        sender = self.resumed.envelope.sender if changes.sender is None else changes.sender
+        if sender != self.envelope.sender:
+            self.envelope = replace(self.envelope, sender=sender)
+            self.tracking.take_sender(sender)
         if for_hop:
-            self._hop_edits = edits
+            self._hop_changes = changes
             self.hop_fingerprint = self.tracking.fingerprint
+
+    def take_changes_of_each(self, changes: Sequence[Changes]) -> None:
+        """Go on with what the hooks for each recipient left, if that is the same for all of them."""
+        if not changes:
+            return
+        first, *others = changes
+        if all(each == first for each in others):
+            self.take_changes(first, for_hop=False)
+            return
+        self.apart = any(each[1:] != first[1:] for each in others)
+        self.notes.append(
+            "policy changes header, sender or body for some recipients only, which the hop alone can do"
+        )
 
     def take_recipients(self, joining: Sequence[str], leaving: Sequence[str]) -> None:
         """Go on with the recipients as policy leaves them. leaving: as the client spelled them."""
@@ -136,16 +159,33 @@ class TrustedMail:
         if isinstance(outcome, Refuse | Discard):
             return outcome
         over_hop = isinstance(outcome, Plan) and outcome.why is Why.SPLIT
-        edits = self._hop_edits if over_hop else self._edits
-        if edits is None and not self._joining and not self._leaving:
+        changes = self._hop_changes if over_hop else self._changes
+        moved = {} if over_hop else self.moved  # behind the hop the hooks for each recipient run again
+        if changes == _NONE and not self._joining and not self._leaving and not moved:
             return outcome
         plan = outcome if isinstance(outcome, Plan) else Plan(why=outcome.why, note=outcome.note)
+        edits = changes.header
         headers = plan.headers if edits is None else self.rights.allowed(edits.changes(plan.headers))
-        if not self._joining and not self._leaving:
-            return replace(plan, headers=headers)
         readdressed = bool(plan.through)  # then all are added anew already
-        added = () if readdressed else tuple(map(Recipient, self._joining))
-        return replace(plan, headers=headers, recipients=plan.recipients + added, leaving=self._leaving)
+        added = () if readdressed else tuple(self._recipient_changes(moved))
+        return replace(
+            plan,
+            headers=headers,
+            recipients=plan.recipients + added,
+            leaving=self._leaving,
+            sender=changes.sender,
+            body=changes.body,
+        )
+
+    def _recipient_changes(self, moved: Mapping[str, str]) -> Iterator[Recipient]:
+        """Yield the recipients that policy adds, and those that it puts in the place of others."""
+        for address in self._joining:
+            yield Recipient(moved.get(copies.same(address), address))
+        joining = set(map(copies.same, self._joining))
+        for address in dict.fromkeys(self.envelope.recipients):  # each spelling, since each is to be deleted
+            new = moved.get(copies.same(address))
+            if new is not None and copies.same(address) not in joining:
+                yield Recipient(copies.sendable(new), instead_of=address)
 
     def decide(self, directive: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
         """Return a decision for each of these recipients, or the reply that refuses the message."""
@@ -199,22 +239,22 @@ class TrustedMail:
         The links are those of `decided.recipient`: of the first RCPT TO where this copy is for the archive.
         """
         decision, key = decided.decision, self.tracking.key
+        to = self.moved.get(copies.same(recipient), recipient)
+        named = recipient if to != recipient else ""
         if decision is None:
             assert decided.why is not None
             return self.end_unchanged(decided.why, decided.note)
         if key is None:
             return self.end(self.tracking.body_unchanged(Why.NO_KEY), decision)
         if decision.list_unsubscribe:
-            self.tracking.let_leave(decided._replace(recipient=recipient), key, role)
+            self.tracking.let_leave(decided._replace(recipient=to, named=named), key, role)
         if decided.why is None:
-            identity = self.tracking.identity(decision, key, decided.recipient, role)
-            outcome = self.tracking.with_links(decision, key, identity, recipient)
+            identity = self.tracking.identity(decision, key, decided.recipient, role, decided.came_for)
+            outcome = self.tracking.with_links(decision, key, identity, to)
         else:
             outcome = self.tracking.without_links(decided.why, decided.note, decision)
-        recorded = decided._replace(recipient=recipient) if role is Role.ARCHIVE else decided
-        return self.end(
-            outcome, decision, self.tracking.injections(outcome, key, [(recorded, role, recipient)])
-        )
+        recorded = decided._replace(recipient=to, named=named) if role is Role.ARCHIVE else decided
+        return self.end(outcome, decision, self.tracking.injections(outcome, key, [(recorded, role, to)]))
 
     def end_untracked(self, decisions: list[RecipientDecision], why: Why, note: str = "") -> MessageResult:
         """Return the result that gives nobody links; each recipient still has one injection record."""

@@ -41,6 +41,7 @@ def _message(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: V
     if vctx.refusal is not None:
         return
     _run(policy, ("validate_mailfrom",), call._replace(word=envelope.sender))
+    mail.past_mail = True
     if "validate_rcptto" in policy.hooks:
         for recipient in envelope.recipients:
             policy.call("validate_rcptto", call._replace(word=recipient, recipient=recipient))

@@ -7,12 +7,15 @@ failed.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpapi.model.envelope import Client, Envelope, same
+from smtpapi.model.granted_actions import ALL, GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.policy.edits import HeaderEdits
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _ADDRESS = re.compile(r"[^\s<>,;:()\x00-\x20\x7f]{1,250}@[A-Za-z0-9._-]{1,250}")
 
 
@@ -47,38 +50,67 @@ class Accept:
         )
 
 
+class Changes(NamedTuple):
+    """What a policy made of a mail, besides its recipients; None where it changed nothing.
+
+    sender: "" for the null sender. body: with CRLF.
+    """
+
+    header: HeaderEdits | None = None
+    sender: str | None = None
+    body: bytes | None = None
+
+
 class PolicyMessage:
     """The message: `msg` in Momentum's hooks.
 
-    recipient: "" except in the hook for each recipient. received: the message as the MTA has it, None where
-    that is the same. joining, leaving: recipients that the policy adds and removes. lines: what it logs, as
-    (level of syslog, text). memo: what a policy keeps for the message. route: name and value of the field
-    that names the way out to the MTA, None where no policy chose it; set when the hooks have run (`phases`).
+    received: the message as the MTA has it, None where that is the same. rights: what the MTA lets us do.
+    whole: whether the body is here whole. past_mail: whether the hooks up to validate_mailfrom have run
+    (`phases`). joining, leaving: recipients that the policy adds and removes. lines: what it logs, as (level
+    of syslog, text). memo: what a policy keeps for the message. route: name and value of the field that names
+    the way out to the MTA, None where no policy chose it; set when the hooks have run (`phases`).
     """
 
     __slots__ = (
+        "_body",
         "_edits",
         "_envelope",
         "_finished",
         "_message",
         "_received",
+        "_recipient",
+        "_rights",
+        "_sender",
+        "_whole",
         "joining",
         "leaving",
         "lines",
         "memo",
-        "recipient",
+        "past_mail",
         "route",
     )
 
     def __init__(
-        self, envelope: Envelope, message: Message, recipient: str = "", received: Message | None = None
+        self,
+        envelope: Envelope,
+        message: Message,
+        recipient: str = "",
+        received: Message | None = None,
+        rights: GrantedActions = ALL,
+        *,
+        whole: bool = True,
     ) -> None:
         self._envelope = envelope
         self._message = message
         self._received = received if received is not None else message
+        self._rights = rights
+        self._whole = whole
         self._edits: HeaderEdits | None = None
+        self._sender = envelope.sender
+        self._body: bytes | None = None
         self._finished: list[Callable[[], None]] = []
-        self.recipient = recipient
+        self._recipient = recipient
+        self.past_mail = bool(recipient)
         self.joining: list[str] = []
         self.leaving: list[str] = []
         self.lines: list[tuple[int, str]] = []
@@ -87,7 +119,10 @@ class PolicyMessage:
 
     def for_recipient(self, recipient: str) -> "PolicyMessage":
         """Return the message as the hook for one recipient sees it; its changes are of that copy alone."""
-        copy = PolicyMessage(self._envelope, self._message, recipient, self._received)
+        copy = PolicyMessage(
+            self._envelope, self._message, recipient, self._received, self._rights, whole=self._whole
+        )
+        copy._sender, copy._body = self._sender, self._body
         copy._edits = None if self._edits is None else self._edits.copy()
         copy._finished, copy.lines, copy.memo = self._finished, self.lines, self.memo
         copy.joining, copy.leaving = self.joining, self.leaving
@@ -108,9 +143,16 @@ class PolicyMessage:
         return self._edits if self._edits is not None and self._edits.changed else None
 
     @property
+    def changes(self) -> Changes:
+        """What the policy changed in header, sender and body."""
+        sender = self._sender if self._sender != self._envelope.sender else None
+        return Changes(self.edits, sender, self._body)
+
+    @property
     def current(self) -> Message:
-        """The message with the header as it stands now."""
-        return self._message if self._edits is None else self._edits.message()
+        """The message as it stands now."""
+        message = self._message if self._edits is None else self._edits.message()
+        return message if self._body is None else message.with_body(self._body)
 
     @property
     def envelope(self) -> Envelope:
@@ -119,13 +161,18 @@ class PolicyMessage:
 
     @property
     def mailfrom(self) -> str:
-        """The envelope sender, "" for the null sender."""
-        return self._envelope.sender
+        """The envelope sender as it stands now, "" for the null sender."""
+        return self._sender
 
     @property
     def sender(self) -> str:
         """The same as `mailfrom`."""
-        return self._envelope.sender
+        return self._sender
+
+    @property
+    def recipient(self) -> str:
+        """The recipient of this copy as they stand now, "" except in the hook for each recipient."""
+        return self._recipient
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -145,12 +192,12 @@ class PolicyMessage:
     def size(self) -> int:
         """The size of header and body in bytes."""
         fields = sum(len(field.name) + 1 + len(field.value) + 2 for field in self._message.fields)
-        return fields + 2 + len(self._message.body)
+        return fields + 2 + len(self.body)
 
     @property
     def body(self) -> bytes:
-        """The body as it came, in its transfer encodings."""
-        return self._message.body
+        """The body as it stands now, in its transfer encodings."""
+        return self._message.body if self._body is None else self._body
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -177,6 +224,47 @@ class PolicyMessage:
     def remove_header(self, name: str) -> bool:
         """Remove all fields of a name; return whether there were any. Raises ValueError as `add_header`."""
         return self._editable().remove(name)
+
+    def set_mailfrom(self, address: str) -> None:
+        """Set the envelope sender, "" for the null sender; in the hook for each recipient that copy's.
+
+        Raises ValueError for what is no address, before the mail has a sender, and where the MTA does not
+        grant it.
+        """
+        if not self.past_mail:
+            raise ValueError("the sender can be changed from validate_rcptto on")
+        checked = _address(address) if address != "" else ""
+        self._need("CHGFROM")
+        self._sender = checked
+
+    def set_rcptto(self, address: str) -> None:
+        """Set the recipient of this copy, in the hook for each recipient.
+
+        Raises ValueError for what is no address, in other hooks, and where the MTA does not grant it.
+        """
+        if not self.recipient:
+            raise ValueError(
+                "the recipient can be changed in the hooks for each recipient alone, "
+                "validate_data_spool_each_rcpt and later"
+            )
+        checked = _address(address)
+        self._need("DELRCPT", "ADDRCPT", "ADDRCPT_PAR")
+        self._recipient = checked
+
+    def set_body(self, body: bytes) -> None:
+        """Put another body in the place of the one that stands, before it is tracked.
+
+        body: encoded as the header says; line ends become CRLF, also at its end. Raises TypeError for what is
+        no bytes, ValueError for a body that was too large to be kept, since what was read of it is not all,
+        and where the MTA does not grant it.
+        """
+        if not isinstance(body, bytes):
+            raise TypeError(f"a body is bytes, this is {type(body).__name__}")
+        if not self._whole:
+            raise ValueError("the body is over limits.max_message_size and cannot be changed")
+        self._need("CHGBODY")
+        lines = _LINE_END.sub(b"\r\n", body)
+        self._body = lines if not lines or lines.endswith(b"\r\n") else lines + b"\r\n"
 
     def add_recipient(self, address: str) -> None:
         """Add a recipient, before the hooks for each recipient. Raises ValueError for what is no address."""
@@ -207,6 +295,10 @@ class PolicyMessage:
         if self.recipient:
             raise ValueError("recipients cannot be changed any more in the hook for each recipient")
 
+    def _need(self, *actions: str) -> None:
+        if missing := self._rights.all_but(actions):
+            raise ValueError(f"the MTA does not grant {missing}")
+
     def _editable(self) -> HeaderEdits:
         if self._edits is None:
             self._edits = HeaderEdits(self._message, self._received)
@@ -214,8 +306,8 @@ class PolicyMessage:
 
 
 def _address(address: str) -> str:
-    if not _ADDRESS.fullmatch(address):
-        raise ValueError("not an address that can be a recipient")
+    if not _ADDRESS.fullmatch(address) or not address.isprintable():
+        raise ValueError("not an address that can be a sender or recipient")
     return address
 
 

@@ -184,7 +184,9 @@ def _offered(result: MessageResult, message: Message) -> _Offer | None:
 
 def html_sent(message: Message, plan: Plan, max_parts: int = 1000) -> str | None:
     """Return the HTML part of a message as it goes out, None where it has none that can be read."""
-    sent = Message(tuple(_fields(message, plan)), splice(message.body, plan.edits), message.eol)
+    sent = Message(
+        tuple(_fields(message, plan)), splice(plan.body_to_edit(message.body), plan.edits), message.eol
+    )
     parts = locate(sent, max_parts)
     if isinstance(parts, Leave):
         return None

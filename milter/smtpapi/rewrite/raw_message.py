@@ -30,12 +30,19 @@ class RawMessage:
         header = self.raw[: self.body_start]
         if plan.headers:
             header = splice(header, self._header_edits(plan))
-        return header + splice(self.message.body, plan.edits)
+        return header + splice(plan.body_to_edit(self.message.body), plan.edits)
 
     def edits(self, plan: Plan) -> list[Edit]:
-        """Return all of the plan, header changes included, as edits of the raw bytes, in order."""
+        """Return all of the plan, header changes included, as edits of the raw bytes, in order.
+
+        A body that policy put in the place of the one that came is one edit, with those in it as its inner
+        ones.
+        """
         header = self._header_edits(plan)
         base = self.body_start
+        if plan.body is not None:
+            whole = Edit(base, len(self.raw), splice(plan.body, plan.edits), "body", inner=plan.edits)
+            return [*header, whole]
         body = [edit._replace(start=edit.start + base, stop=edit.stop + base) for edit in plan.edits]
         return header + body
 
@@ -59,13 +66,17 @@ class RawMessage:
                 line["skipped"] = [
                     {
                         "part": skipped.part,
-                        "offset": skipped.offset if skipped.offset < 0 else skipped.offset + self.body_start,
+                        "offset": self._place(outcome, skipped.offset),
                         "url": skipped.url,
                         "reason": str(skipped.reason),
                     }
                     for skipped in outcome.skipped
                 ]
         return line
+
+    def _place(self, plan: Plan, offset: int) -> int:
+        """Return where something skipped stands in the raw bytes, -1 for a whole part or another body."""
+        return -1 if offset < 0 or plan.body is not None else offset + self.body_start
 
     def _header_edits(self, plan: Plan) -> list[Edit]:
         return sorted((self._header_edit(change) for change in plan.headers), key=lambda edit: edit.start)

@@ -38,6 +38,7 @@ msys.pbp.check_whitelist msys.pbp.set_whitelist msys.pbp.size_in_bytes debug.tra
 _DIFFERENT = """
 msg:header ac.protocol msg.recv_method vctx:set_code vctx:disconnect vctx:tarpit
 vctx:add_recipient vctx:remove_recipient msg:discard msg:code
+msg:rcptto(address) msg:mailfrom(address) msg:body(text) msg:body_replace msg:mime(false)
 msys.expandMacro msys.pcre.match msys.pcre.replace msys.db.query msys.db.fetch_row msys.readfile
 msys.type msys.sleep msys.runInPool msys.runInInst
 msys.policyeditor.get_mailfrom msys.policyeditor.get_rcptto msys.policyeditor.get_header
@@ -55,8 +56,7 @@ msys.core.config_get_binding_group_size
 msg.priority ac:esmtp_capability_add ac:esmtp_capability_remove debug.getinfo debug.output
 """
 _NO = """
-msg:rcptto(address) msg:mailfrom(address) msg:body(text) msg:raw(text) msg:text(text)
-msg:text_replace msg:body_replace msg:raw_replace msg:mime(false)
+msg:raw(text) msg:text(text) msg:text_replace msg:raw_replace
 msg:binding msg:binding_group msg:routing_domain
 msg:makePart msg:makeContainer msg:makeBoundary msg:build msg:inject msg:copy msg:forward
 part:header(name, value) part:text(text) part:text_replace part:body_replace part:raw_replace

@@ -12,11 +12,12 @@ from smtpapi.policy.lua.library.outside import Outside
 from smtpapi.policy.lua.library.patterns import PatternError
 from smtpapi.policy.lua.library.texts import peer_address
 from smtpapi.policy.lua.lines import Lines
-from smtpapi.policy.lua.macros import expand, predefined, socket_text
+from smtpapi.policy.lua.macros import current_recipient, expand, predefined, socket_text
 from smtpapi.policy.lua.mail_parts import MailParts, raw, shown
 
 _TOO_LARGE = b"the message is too large for a policy"
 _NO_MESSAGE = b"there is no message here"
+_END_OF_DATA = re.compile(rb"(?:\r\n|\r|\n)\.(?:\r\n|\r|\n)\Z")
 _CONNECTION = 2  # msys.core.VCTX_CONN
 _ROUTE = re.compile(r"[^A-Za-z0-9._:-]")  # in names of bindings; Postfix's tables match the rest
 _LONGEST_ROUTE = 100  # characters of a binding or routing domain: two fit into one line of a header; a guess
@@ -50,7 +51,9 @@ class Host(Library):
                 "add_header": self._add_header,
                 "addresses": self._addresses,
                 "sender": self._sender,
+                "set_sender": self._set_sender,
                 "recipient": self._recipient,
+                "set_recipient": self._set_recipient,
                 "recipients": self._recipients,
                 "add_recipient": self._add_recipient,
                 "remove_recipient": self._remove_recipient,
@@ -60,6 +63,8 @@ class Host(Library):
                 "id": self._id,
                 "size": self._size,
                 "body": self._body,
+                "set_body": self._set_body,
+                "replace_body": self._replace_body,
                 "raw": self._raw,
                 "parts": self._part_count,
                 "texts": self._texts,
@@ -178,7 +183,13 @@ class Host(Library):
     def _recipient(self) -> bytes:
         if self._call is None:
             return b""
-        return octets(self._call.recipient or next(iter(self._call.msg.recipients), ""))
+        return octets(current_recipient(self._call))
+
+    def _set_sender(self, address: bytes) -> bytes | None:
+        return self._changed(lambda call: call.msg.set_mailfrom(word(address)))
+
+    def _set_recipient(self, address: bytes) -> bytes | None:
+        return self._changed(lambda call: call.msg.set_rcptto(word(address)))
 
     def _recipients(self) -> object:
         return self._pieces(map(octets, self._call.msg.recipients)) if self._call is not None else ()
@@ -250,6 +261,28 @@ class Host(Library):
             return b""
         body = self._call.msg.body
         return body if len(body) <= LARGEST else (None, _TOO_LARGE)
+
+    def _set_body(self, text: bytes) -> bytes | None:
+        """Put a text in the place of the body, without the mark of the end of data that Momentum wants."""
+        if len(text) > LARGEST:
+            return _TOO_LARGE
+        self._parts = None
+        return self._changed(lambda call: call.msg.set_body(_END_OF_DATA.sub(b"\r\n", text)))
+
+    def _replace_body(self, pattern: bytes, replacement: bytes) -> object:
+        """Replace all matches in the body; return as `_match_in` of the first, False where there is none."""
+        found = self._match_in(b"body", 0, pattern)
+        if self._call is None or isinstance(found, tuple) or found is False:
+            return found
+        try:
+            text = patterns.replace(self._call.msg.body, pattern, replacement)
+        except PatternError as error:
+            return None, str(error).encode()
+        if len(text) > LARGEST:
+            return None, _TOO_LARGE
+        self._parts = None
+        problem = self._changed(lambda call: call.msg.set_body(text))
+        return found if problem is None else (None, problem)
 
     def _raw(self) -> object:
         if self._call is None:

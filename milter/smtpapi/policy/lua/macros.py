@@ -17,13 +17,18 @@ def predefined(call: HookCall, name: str, *, connection: bool) -> str | None:
     if name.startswith("mailfrom_"):
         address = call.msg.sender
     elif name.startswith("rcptto_"):
-        address = call.recipient or next(iter(call.msg.recipients), "")
+        address = current_recipient(call)
     if address is not None:
         local, domain = (part.decode("utf-8", "surrogateescape") for part in split_address(address))
         return {"localpart": local, "domain": domain, "string": address}.get(name.partition("_")[2])
     if name == "rfc2822_date_missing":
         return None if call.msg.current.count("Date") else "1"
     return None
+
+
+def current_recipient(call: HookCall) -> str:
+    """Return the recipient that a hook is about, as a policy left them; the first where it is about none."""
+    return call.msg.recipient or call.recipient or next(iter(call.msg.recipients), "")
 
 
 def _of_connection(call: HookCall, name: str) -> str | None:

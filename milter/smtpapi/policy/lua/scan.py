@@ -165,7 +165,7 @@ def _method(tokens: Sequence[Token], at: int, kind: str, ignored: Container[str]
     yield from _checked(name, line, ignored)
     if sign == ":" and following[:1] == [b"("]:
         for long in (each for each in CALLS if each.startswith(name + "(")):
-            if _has_arguments(tokens, at + 3, long) and long not in ignored:
+            if CALLS[long] is Runs.NO and _has_arguments(tokens, at + 3, long) and long not in ignored:
                 yield Finding(line, long, refused(long), fatal=True)
     elif sign == ":" and name not in CALLS and following[:1] and following[0][:1] in (b'"', b"'", b"{"):
         yield from _unknown(name, line)

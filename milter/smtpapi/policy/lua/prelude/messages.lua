@@ -153,12 +153,18 @@ function M.address_header(_, name, component)
 end
 function M.rcptto(_, ...)
   spend(CALL)
-  if select("#", ...) > 0 then return S.refused("msg:rcptto(address)") end
+  if select("#", ...) > 0 then
+    local bad = H.set_recipient(need((...), "the address", "msg:rcptto"))
+    if bad then error("msg:rcptto(address): " .. bad, 2) end
+  end
   return H.recipient()
 end
 function M.mailfrom(_, ...)
   spend(CALL)
-  if select("#", ...) > 0 then return S.refused("msg:mailfrom(address)") end
+  if select("#", ...) > 0 then
+    local bad = H.set_sender(need((...), "the address", "msg:mailfrom"))
+    if bad then error("msg:mailfrom(address): " .. bad, 2) end
+  end
   return H.sender()
 end
 function M.get_envelope2(_, flags, localpart, domain)
@@ -190,10 +196,23 @@ function M.is_mcmt() return false end
 function M.get_delivery_method() return "smtp" end
 function M.body(_, ...)
   S.spend_time(CALL)
-  if select("#", ...) > 0 then return S.refused("msg:body(text)") end
+  if select("#", ...) > 0 then
+    local problem = H.set_body(need((...), "the text", "msg:body"))
+    if problem then error("msg:body(text): " .. problem, 2) end
+  end
   local found, bad = H.body()
   if bad then error(bad, 2) end
   return found
+end
+-- The first match, as msg:body_match has it; all of them are replaced.
+function M.body_replace(_, pattern, replacement)
+  S.spend_time(CALL)
+  local call = "msg:body_replace"
+  local count, bad = H.replace_body(need(pattern, "the pattern", call), need(replacement, "the replacement", call))
+  S.spend_time(0)
+  if count == nil then error(call .. ": " .. bad, 2) end
+  if not count then return false end
+  return S.groups(H.groups())
 end
 function M.raw(_, ...)
   S.spend_time(CALL)
@@ -281,9 +300,8 @@ new_part = kind("part", P, function(self, key)
   end
 end)
 function S.part_number(value) return numbers[value] or 0 end
-function M.mime(_, readonly)
+function M.mime()
   spend(CALL)
-  if readonly == false then return S.refused("msg:mime(false)") end
   H.parts()
   return part(1)
 end
