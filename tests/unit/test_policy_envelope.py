@@ -1,16 +1,19 @@
 """What a policy makes of the envelope of its mail: another sender, another recipient."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from engagement.events.model import recipient_mark
+from engagement.events.model import Injection, recipient_mark
 from engagement.links.keys import SECRET_SIZE, Ring
 from engagement.settings import load_text
+from engagement.suppression.model import Entry, MailKind, Source
+from engagement.suppression.snapshot import EMPTY, hash_of
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import Leave, Plan, Recipient, Refuse, Why
+from smtpapi.model.outcome import Discard, Leave, Plan, Recipient, Refuse, Why
 from smtpapi.pipeline.site import MessageResult, Site
 from smtpapi.pipeline.transaction import consider
 from smtpapi.policy.hooks import parse
@@ -31,9 +34,9 @@ _VERP = _EACH + "msg.set_mailfrom('b-' + msg.recipient.replace('@', '=') + '@s.t
 _NOW = 1_795_514_400.0
 
 
-def _site(source: str, mode: str) -> Site:
+def _site(source: str, mode: str, more: str = "") -> Site:
     policy = parse("from smtpapi.policy import core\n" + source, "p.py")
-    return Site.build(load_text(f"{_CONFIG}{mode} }}"), _RING, policy)
+    return Site.build(load_text(f"{_CONFIG}{mode} }} {more}"), _RING, policy)
 
 
 def _consider(source: str, *recipients: str, mode: str = "split", **more: Any) -> MessageResult:
@@ -152,6 +155,38 @@ def test_without_a_hop_each_recipient_changes_all_the_same() -> None:
         Recipient("n@r.test", instead_of="C@r.test"),
         Recipient("n@r.test", instead_of="C@R.test"),
     )
+
+
+def _suppressed(address: str, source: str, *recipients: str, mode: str = "untracked") -> MessageResult:
+    site = replace(
+        _site(source, mode, "suppression_action = remove"),
+        suppressed=lambda: EMPTY.changed(
+            {hash_of(Entry(address, MailKind.NON_TRANSACTIONAL).key): Source.MANUALLY_ADDED}
+        ),
+    )
+    envelope = Envelope(Client("127.0.0.1", host="h.test"), "a@s.test", recipients, "Q")
+    return consider(site, envelope, Message(_FIELDS, _BODY), now=_NOW, tick=lambda: 0.0)
+
+
+@pytest.mark.parametrize("mode", ["untracked", "split"])
+def test_the_suppression_list_is_asked_for_who_would_get_the_mail(mode: str) -> None:
+    source = _EACH + "msg.set_rcptto('n@r.test') if msg.recipient == 'c@r.test' else None"
+    result = _suppressed("n@r.test", source, "b@r.test", "c@r.test", mode=mode)
+    assert (_plan(result).leaving, _plan(result).recipients) == (("c@r.test",), ())
+    assert [each.recipient for each in result.suppressed if isinstance(each, Injection)] == ["n@r.test"]
+    result = _suppressed("c@r.test", source, "c@r.test")
+    assert _plan(result).recipients == (Recipient("n@r.test", instead_of="c@r.test"),)
+    assert isinstance(_suppressed("n@r.test", source, "c@r.test").outcome, Discard)
+
+
+@pytest.mark.parametrize("mode", ["untracked", "split"])
+def test_who_remains_alone_has_what_policy_made_of_their_copy(mode: str) -> None:
+    result = _suppressed("c@r.test", _VERP, "b@r.test", "c@r.test", mode=mode)
+    assert (_plan(result).why, _plan(result).sender) == (None, "b-b=r.test@s.test")
+    assert [each.sender for each in result.injections] == ["b-b=r.test@s.test"]
+    source = _EACH + "msg.set_mailfrom('' if msg.recipient == 'b@r.test' else 'n@s.test')"
+    outcome = _plan(_suppressed("c@r.test", source, "b@r.test", "c@r.test", mode=mode))
+    assert (outcome.why, outcome.sender) == (Why.NULL_SENDER, "")
 
 
 def test_a_recipient_that_policy_added_may_be_another_by_then() -> None:

@@ -81,7 +81,7 @@ from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
 from smtpapi.request import copies, vendor_headers, x_msys_api
 from smtpapi.request.copies import Role
-from smtpapi.request.x_msys_api import XMsysApi
+from smtpapi.request.x_msys_api import Copy, XMsysApi
 
 __all__ = ["MessageResult", "Site", "consider", "removable"]
 
@@ -282,15 +282,20 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi) -> MessageResult:
     """Return the result of a first pass: links at once, the way over the hop, or none of them."""
     added = copies.added(mail.recipients, directive) if directive is not x_msys_api.NOTHING else ()
     mail.copies_promised = bool(added)
-    # Nothing is decided for an archive copy: it is the first recipient's mail.
-    more = [entry.address for role, entry in added if role is not Role.ARCHIVE]
-    decisions = mail.decide(directive, [*mail.recipients, *more])
+    decisions = _decided(mail, directive, added)
     if isinstance(decisions, Refuse):
         return mail.refuse(decisions)
+    there = mail.recipients
     left = suppression.remaining(mail, directive, decisions, added)
     if isinstance(left, MessageResult):
         return left
     decisions, added = left
+    if mail.recipients != there and mail.decisions is not None:  # what was for some may be for all now
+        mail.take_changes_of_each(mail.decisions.changes(mail.recipients))
+        again = _decided(mail, directive, added)
+        if isinstance(again, Refuse):
+            return mail.refuse(again)
+        decisions = again
     if len(mail.recipients) > 1 or added:
         return several_result(mail, decisions, directive, tuple(entry.address for _, entry in added))
     key = mail.tracking.key
@@ -301,6 +306,15 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi) -> MessageResult:
         missing = mail.rights.missing(SeveralRecipients.SPLIT)
         decided = decided._replace(why=Why.NOT_GRANTED, note=f"the MTA does not grant {missing}")
     return mail.only_recipient(decided, directive)
+
+
+def _decided(
+    mail: TrustedMail, directive: XMsysApi, added: tuple[tuple[Role, Copy], ...]
+) -> list[RecipientDecision] | Refuse:
+    """Return the decisions for the recipients and the copies to make, or the reply that refuses the mail."""
+    # Nothing is decided for an archive copy: it is the first recipient's mail.
+    more = [entry.address for role, entry in added if role is not Role.ARCHIVE]
+    return mail.decide(directive, [*mail.recipients, *more])
 
 
 def _may_grow(mail: TrustedMail) -> bool:

@@ -135,6 +135,7 @@ class TrustedMail:
         if not changes:
             return
         first, *others = changes
+        self.apart = False
         if all(each == first for each in others):
             self.take_changes(first, for_hop=False)
             return
