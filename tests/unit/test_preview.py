@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from engagement.links.keys import Ring
+from engagement.links.ring_file import save_ring
 from smtpapi.commands import main
 from smtpapi.commands.mail.reason_texts import SKIP, WHY
 from smtpapi.model.outcome import Skip, Why
@@ -38,6 +40,23 @@ def test_text_shows_each_link_before_and_after_and_why_others_stay() -> None:
         r'says data-msys-clicktrack="0" \(clicktrack-off\)\n\s+https://lighthouse\.example/login\?once=K7QX',
         shown,
     )
+
+
+def test_another_body_is_shown_with_its_own_changes(tmp_path: Path) -> None:
+    config = tmp_path / "smtpapi.conf"
+    policy = tmp_path / "policy.py"
+    html = b'<p>new</p><a href="https://new.example/" data-msys-linkname="one">y</a>'
+    policy.write_text(f"def validate_data(msg, ac, vctx): msg.set_body({html!r})\n")
+    config.write_text(f'''smtpapi {{ }} keys {{ ring = "{tmp_path}/keys" }} policy {{ file = "{policy}" }}
+        ESMTP_Listener {{ click_tracking_enabled = true tracking_domain = "t.example" }}''')
+    save_ring(tmp_path / "keys", Ring().rotated(b"k" * 32, 1))
+    mail = tmp_path / "mail.eml"
+    mail.write_bytes(HOSTILE)
+    shown = _preview("--config", str(config), str(mail))
+    assert "policy puts another body in the place" in shown
+    assert re.search(r"- https://new\.example/\n\s+\+ https?://t\.example/f/", shown)
+    assert "“one”" in shown
+    assert "example.com" not in shown
 
 
 def test_page_is_self_contained_and_shows_the_same(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import email.policy
 import quopri
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from smtpapi.commands.options import optional_config_option, say
 from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Skipped
-from smtpapi.rewrite.raw_message import RawMessage
+from smtpapi.rewrite.raw_message import RawMessage, split
 
 _SOFT_BREAK = re.compile(rb"=\r?\n")
 _QUOTED = re.compile(rb"(?:\[\[)?[A-Za-z-]+=3D")  # an attribute as it stands in a quoted-printable part
@@ -109,6 +109,11 @@ def _rows(message: RawMessage, outcome: Outcome) -> Iterator[PreviewRow]:
     if not isinstance(outcome, Plan):
         return
     lines: list[tuple[int, PreviewRow]] = []
+    if outcome.body is not None:  # what follows are changes of that one
+        note = "policy puts another body in the place of the one that came"
+        lines.append((message.body_start, PreviewRow("", "body", "", "another body", "", note)))
+        message = split(message.raw[: message.body_start] + outcome.body)
+        outcome = replace(outcome, body=None)
     parts = {edit.part: f"{edit.part} {_TYPES.get(edit.type, '')}" for edit in outcome.edits}
     for edit in message.edits(outcome):
         inner = edit.inner or (edit,)
