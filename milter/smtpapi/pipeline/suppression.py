@@ -118,7 +118,7 @@ def _split(
     count = len(mail.recipients)
     further = iter(decisions[count:])
     for decided in decisions[:count]:
-        source = _source(lookup, decided, decided.recipient)
+        source = _source(lookup, decided)
         if source is None:
             remaining.append(decided)
         else:
@@ -126,7 +126,7 @@ def _split(
     for role, entry in added:
         archive = role is Role.ARCHIVE  # nothing is decided for it: it is the first recipient's mail
         decided = decisions[0]._replace(recipient=entry.address, named="") if archive else next(further)
-        source = _source(lookup, decided, entry.address)
+        source = _source(lookup, decided)
         if source is not None:
             gone.append(_Gone(decided, role, source))
             continue
@@ -136,11 +136,11 @@ def _split(
     return gone, Remaining(remaining, tuple(remaining_added))
 
 
-def _source(lookup: _Lookup, decided: RecipientDecision, recipient: str) -> Source | None:
+def _source(lookup: _Lookup, decided: RecipientDecision) -> Source | None:
     """Return why a recipient is suppressed; None also where policy switched the filter off for them."""
     if decided.decision is None:
         return None
-    return lookup.source(recipient, decided.decision.customer_id, decided.decision.list_id)
+    return lookup.source(decided.recipient, decided.decision.customer_id, decided.decision.list_id)
 
 
 def _events(mail: TrustedMail, gone: Sequence[_Gone]) -> tuple[Record, ...]:

@@ -1,16 +1,12 @@
--- The shop has moved; a mail that is asked to be empty gets a text of the policy's.
+-- The shop has moved, in all copies; each begins with whom it is for.
 require("msys.core"); require("msys.extended.message");
 local mod = {};
+function mod:validate_data_spool(msg, ac, vctx)
+  msg:body_replace("https://(shop)\\.example/", "https://new.example/$1/");
+  return msys.core.VALIDATE_CONT;
+end
 function mod:validate_data_spool_each_rcpt(msg, ac, vctx)
-  if msg:header("X-Empty")[1] then
-    msg:header("Content-Type", "text/html; charset=utf-8");
-    msg:header("Content-Transfer-Encoding", "7bit");
-    msg:body("<p>For " .. msg:rcptto() .. ": <a href=\"https://new.example/empty\">here</a></p>\r\n.\r\n");
-  else
-    msg:mime(false);
-    local found = msg:body_replace("https://(shop)\\.example/", "https://new.example/$1/");
-    print("found " .. tostring(found and found[1]));
-  end
+  msg:body_replace("(?i)<p>", "<p>For " .. msg:rcptto() .. ": ");
   return msys.core.VALIDATE_CONT;
 end
 msys.registerModule("moved", mod);

@@ -199,6 +199,7 @@ function M.body(_, ...)
   if select("#", ...) > 0 then
     local problem = H.set_body(need((...), "the text", "msg:body"))
     if problem then error("msg:body(text): " .. problem, 2) end
+    S.forget_parts()
   end
   local found, bad = H.body()
   if bad then error(bad, 2) end
@@ -212,6 +213,7 @@ function M.body_replace(_, pattern, replacement)
   S.spend_time(0)
   if count == nil then error(call .. ": " .. bad, 2) end
   if not count then return false end
+  S.forget_parts()
   return S.groups(H.groups())
 end
 function M.raw(_, ...)
@@ -295,11 +297,16 @@ local function part(number)
 end
 new_part = kind("part", P, function(self, key)
   if key == "thread" then
-    local following = numbers[self] + 1
+    local following = (numbers[self] or error("this part is gone: the body was changed since", 2)) + 1
     if following <= H.parts() then return part(following) end
   end
 end)
-function S.part_number(value) return numbers[value] or 0 end
+-- Parts that a policy still holds are not those of a body that it changed since.
+local function place(value)
+  return numbers[value] or error("this part is gone: the body was changed since", 3)
+end
+function S.part_number(value) return S.getmetatable(value) == "part" and place(value) or 0 end
+function S.forget_parts() numbers = setmetatable({}, { __mode = "k" }) end
 function M.mime()
   spend(CALL)
   H.parts()
@@ -308,22 +315,22 @@ end
 function P.header(self, name, ...)
   spend(CALL)
   if select("#", ...) > 0 then return S.refused("part:header(name, value)") end
-  return list(H.header(numbers[self], need(name, "the field's name", "part:header")))
+  return list(H.header(place(self), need(name, "the field's name", "part:header")))
 end
 function P.text(self, ...)
   S.spend_time(CALL)
   if select("#", ...) > 0 then return S.refused("part:text(text)") end
-  return texts(numbers[self], "part:text")
+  return texts(place(self), "part:text")
 end
 function P.content_type(self)
   spend(CALL)
-  local mimetype, charset, encoding, attachment, filename = H.content_type(numbers[self])
+  local mimetype, charset, encoding, attachment, filename = H.content_type(place(self))
   return { mimetype = mimetype, charset = charset, encoding = encoding, is_attachment = attachment,
            filename = filename }
 end
 function P.address_header(self, name, component)
   spend(CALL)
-  return list(H.addresses(numbers[self], need(name, "the field's name", "part:address_header"),
+  return list(H.addresses(place(self), need(name, "the field's name", "part:address_header"),
                           text(component) or "all"))
 end
 for _, where in ipairs { "text", "body", "raw" } do
