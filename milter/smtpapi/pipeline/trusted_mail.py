@@ -168,7 +168,8 @@ class TrustedMail:
         edits = changes.header
         headers = plan.headers if edits is None else self.rights.allowed(edits.changes(plan.headers))
         readdressed = bool(plan.through)  # then all are added anew already
-        added = () if readdressed else tuple(self._recipient_changes(moved))
+        stay = readdressed or not (self._joining or moved)
+        added = () if stay else tuple(self._recipient_changes(moved))
         return replace(
             plan,
             headers=headers,
