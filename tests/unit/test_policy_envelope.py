@@ -265,3 +265,24 @@ def test_what_the_mta_does_not_grant_fails_the_policy(call: str, action: str) ->
     outcome = _consider(_EACH + call, rights=rights).outcome
     assert isinstance(outcome, Leave)
     assert f"the MTA does not grant {action}" in outcome.note
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *('"q@r.test', r'"q\"@r.test', 'q"w"e@r.test', r"q\@r.test", "q@w@r.test", "-q@r.test", "[q@r.test"),
+        *("q@r..test", "q@.", "q@-", "q@-r.test", "q@r-.test", "q@r.test.", f"q@{'r' * 64}.test"),
+    ],
+)
+@pytest.mark.parametrize("call", ["set_mailfrom", "set_rcptto"])
+def test_what_an_mta_reads_otherwise_or_bounces_is_no_address(address: str, call: str) -> None:
+    outcome = _consider(f"{_EACH}msg.{call}({address!r})").outcome
+    assert isinstance(outcome, Leave)
+    assert outcome.why is Why.POLICY_FAILED
+    assert "not an address" in outcome.note
+
+
+@pytest.mark.parametrize("address", ['"q.@r"@r.test', r'"q\""@r.test', ".q.@r.test", "b=q@xn--r_1.a", "ü@r"])
+def test_odd_addresses_that_mtas_take_are_addresses(address: str) -> None:
+    plan = _plan(_consider(f"{_EACH}msg.set_rcptto({address!r}); msg.set_mailfrom({address!r})"))
+    assert (plan.sender, plan.recipients[0].address) == (address, address)

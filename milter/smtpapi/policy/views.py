@@ -16,7 +16,15 @@ from smtpapi.policy.edits import HeaderEdits
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_ADDRESS = re.compile(r"[^\s<>,;:()\x00-\x20\x7f]{1,250}@[A-Za-z0-9._-]{1,250}")
+# RFC 5321 4.1.2, and no more than an MTA takes at MAIL: mail whose sender it finds wrong later never arrives.
+# Not as in RFC 5321: local parts may be long, as in VERP, begin or end with a dot, or be UTF-8 (RFC 6531).
+_PLAIN = r"[^\s<>,;:()\"\\@\[\]\x00-\x20\x7f]"
+_QUOTED = r"[^\s<>,;:()\"\\\x00-\x20\x7f]"
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_ADDRESS = re.compile(
+    rf"""(?=.{{3,501}}\Z)(?!-)(?:{_PLAIN}{{1,250}}|"(?:{_QUOTED}|\\["\\]){{1,248}}")"""
+    rf"@(?=.{{1,250}}\Z){_LABEL}(?:\.{_LABEL})*"
+)
 
 
 @dataclass(frozen=True, slots=True)
