@@ -286,3 +286,11 @@ def test_what_an_mta_reads_otherwise_or_bounces_is_no_address(address: str, call
 def test_odd_addresses_that_mtas_take_are_addresses(address: str) -> None:
     plan = _plan(_consider(f"{_EACH}msg.set_rcptto({address!r}); msg.set_mailfrom({address!r})"))
     assert (plan.sender, plan.recipients[0].address) == (address, address)
+
+
+def test_an_address_that_cannot_be_handed_back_to_the_mta_keeps_its_mail() -> None:
+    """Octets that are no UTF-8 cannot be named in the milter's calls: the mail would be put off for ever."""
+    outcome = _consider(_EACH + "msg.set_rcptto('n@r.test')", "b\udce9@r.test").outcome
+    assert isinstance(outcome, Leave)
+    assert outcome.why is Why.POLICY_FAILED
+    assert "cannot be replaced" in outcome.note

@@ -248,7 +248,8 @@ class PolicyMessage:
     def set_rcptto(self, address: str) -> None:
         """Set the recipient of this copy, in the hook for each recipient.
 
-        Raises ValueError for what is no address, in other hooks, and where the MTA does not grant it.
+        Raises ValueError for what is no address, in other hooks, where the MTA does not grant it, and for a
+        recipient whose address cannot be named to the MTA again.
         """
         if not self.recipient:
             raise ValueError(
@@ -256,6 +257,8 @@ class PolicyMessage:
                 "validate_data_spool_each_rcpt and later"
             )
         checked = _address(address)
+        if not self.recipient.isprintable():
+            raise ValueError("the recipient's address is too odd and cannot be replaced")
         self._need("DELRCPT", "ADDRCPT", "ADDRCPT_PAR")
         self._recipient = checked
 
