@@ -23,7 +23,7 @@ _QUOTED = r"[^\s<>,;:()\"\\\x00-\x20\x7f]"
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _ADDRESS = re.compile(
     rf"""(?=.{{3,501}}\Z)(?!-)(?:{_PLAIN}{{1,250}}|"(?:{_QUOTED}|\\["\\]){{1,248}}")"""
-    rf"@(?=.{{1,250}}\Z){_LABEL}(?:\.{_LABEL})*"
+    rf"@(?=.{{1,250}}\Z)(?![0-9.]+\Z){_LABEL}(?:\.{_LABEL})*"
 )
 
 
@@ -257,7 +257,7 @@ class PolicyMessage:
                 "validate_data_spool_each_rcpt and later"
             )
         checked = _address(address)
-        if not self.recipient.isprintable():
+        if not self.recipient.isprintable() or self.recipient.startswith("@"):  # Postfix finds no route again
             raise ValueError("the recipient's address is too odd and cannot be replaced")
         self._need("DELRCPT", "ADDRCPT", "ADDRCPT_PAR")
         self._recipient = checked
