@@ -176,3 +176,15 @@ def test_a_report_shows_the_body_as_one_change_with_its_own_within() -> None:
     assert [edit.kind for edit in whole.inner] == ["link"]
     assert raw.apply(plan).endswith(whole.new)
     assert (html_sent(Message(_FIELDS, _BODY), plan) or "").startswith("<p>another</p>")
+
+
+@pytest.mark.parametrize("mode", ["untracked", "split"])
+@pytest.mark.parametrize("kind", [b" text/html", b" application/x-none"])
+def test_what_a_header_says_of_the_body_that_came_goes_with_it(kind: bytes, mode: str) -> None:
+    """A mailbox's reader that believes Content-Length would end the mail there (H16)."""
+    fields = (*_FIELDS[:2], Field("Content-MD5", b" x"), Field("content-length", b" 3"))
+    source = f"{_SPOOL}msg.set_header('Subject', 's'); {_PUT}"
+    typed = (*fields, Field("Content-Type", kind))
+    outcome = _plan(_consider(source, "b@r.test", "c@r.test", mode=mode, fields=typed))
+    gone = [(each.name.lower(), each.index) for each in outcome.headers if each.value is None]
+    assert sorted(gone) == [("content-length", 1), ("content-md5", 1)]

@@ -14,8 +14,9 @@ from engagement.events.model import Injection, MessageEvent
 from engagement.links.keys import Key
 from smtpapi.hop.fingerprint import Fingerprint
 from smtpapi.hop.resume import ResumedMessage
+from smtpapi.mime.describe import OF_BYTES
 from smtpapi.model.granted_actions import GrantedActions
-from smtpapi.model.outcome import Discard, HeaderChange, Outcome, Plan, Recipient, Refuse, Why
+from smtpapi.model.outcome import Discard, HeaderChange, Outcome, Plan, Recipient, Refuse, Why, removal
 from smtpapi.pipeline.recipients import RecipientDecision, RecipientDecisions, by_configuration
 from smtpapi.pipeline.site import MessageResult, ScopeTerms, Site
 from smtpapi.pipeline.tracking import CopyTracking
@@ -166,7 +167,13 @@ class TrustedMail:
             return outcome
         plan = outcome if isinstance(outcome, Plan) else Plan(why=outcome.why, note=outcome.note)
         edits = changes.header
-        headers = plan.headers if edits is None else self.rights.allowed(edits.changes(plan.headers))
+        headers = plan.headers
+        if changes.body is not None:
+            came = self.resumed.message if edits is None else edits.message()
+            of_bytes = (each for name in OF_BYTES for each in removal(came, name))
+            headers += self.rights.allowed(tuple(each for each in of_bytes if each not in headers))
+        if edits is not None:
+            headers = self.rights.allowed(edits.changes(headers))
         readdressed = bool(plan.through)  # then all are added anew already
         stay = readdressed or not (self._joining or moved)
         added = () if stay else tuple(self._recipient_changes(moved))
