@@ -1,5 +1,6 @@
 """What a policy puts in the place of a mail's body: it is tracked as if it had come so."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -188,3 +189,15 @@ def test_what_a_header_says_of_the_body_that_came_goes_with_it(kind: bytes, mode
     outcome = _plan(_consider(source, "b@r.test", "c@r.test", mode=mode, fields=typed))
     gone = [(each.name.lower(), each.index) for each in outcome.headers if each.value is None]
     assert sorted(gone) == [("content-length", 1), ("content-md5", 1)]
+
+
+def test_one_body_for_all_is_kept_once() -> None:
+    recipients = [f"u{number}@r.test" for number in range(200)]
+    tracemalloc.start()
+    try:
+        result = _consider(_EACH + "msg.set_body(b'y' * 200_000)", *recipients, mode="untracked")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(_plan(result).body or b"") == 200_002
+    assert peak < 10_000_000

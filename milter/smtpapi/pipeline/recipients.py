@@ -86,6 +86,7 @@ class RecipientDecisions:
         self._contexts: dict[str, tuple[Scoped, Mapping[str, str]] | str] = {}
         self._answers: dict[str, Refuse | Discard] = {}
         self._changes: dict[str, Changes] = {}
+        self._bodies: dict[bytes, bytes] = {}
         self.moved: dict[str, str] = {}
         self.notes: list[str] = []
         self.last: OptionDecision | None = None
@@ -165,7 +166,10 @@ class RecipientDecisions:
                 phases.each(self._policy, self._envelope, seen, vctx)
             except PolicyFailed as failed:
                 return str(failed)
-            self._changes[recipient] = seen.changes
+            changes = seen.changes
+            if changes.body is not None:  # one for all, as often, is kept once
+                changes = changes._replace(body=self._bodies.setdefault(changes.body, changes.body))
+            self._changes[recipient] = changes
             if seen.recipient != recipient:
                 self.moved[same(recipient)] = seen.recipient
             if vctx.answer is not None:
