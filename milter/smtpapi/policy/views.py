@@ -18,11 +18,11 @@ _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 # RFC 5321 4.1.2, and no more than an MTA takes at MAIL: mail whose sender it finds wrong later never arrives.
 # Not as in RFC 5321: local parts may be long, as in VERP, begin or end with a dot, or be UTF-8 (RFC 6531).
-_PLAIN = r"[^\s<>,;:()\"\\@\[\]\x00-\x20\x7f]"
+_ATOM = r"[^\s<>,;:()\"\\@\[\]\x00-\x20\x7f]"
 _QUOTED = r"[^\s<>,;:()\"\\\x00-\x20\x7f]"
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _ADDRESS = re.compile(
-    rf"""(?=.{{3,501}}\Z)(?!-)(?:{_PLAIN}{{1,250}}|"(?:{_QUOTED}|\\["\\]){{1,248}}")"""
+    rf"""(?=.{{3,501}}\Z)(?!-)(?:{_ATOM}{{1,250}}|"(?:{_QUOTED}|\\["\\]){{1,248}}")"""
     rf"@(?=.{{1,250}}\Z)(?![0-9.]+\Z){_LABEL}(?:\.{_LABEL})*"
 )
 
