@@ -187,6 +187,14 @@ def test_the_list_is_asked_for_who_would_get_a_copy_too() -> None:
     assert _plan(first).recipients == (Recipient("c@r.test"),)
 
 
+def test_the_list_is_asked_for_who_would_get_an_archive_copy() -> None:
+    header = 'msg.set_header(\'X-MSYS-API\', \'{"archive": [{"email": "c@r.test"}]}\')'
+    source = f"{_SPOOL}{header}\n{_EACH}msg.set_rcptto('n@r.test') if msg.recipient == 'c@r.test' else None"
+    assert _plan(_suppressed("n@r.test", source, "b@r.test", mode="split")).why is None
+    first = _suppressed("c@r.test", source, "b@r.test", mode="split")
+    assert _plan(first).recipients == (Recipient("c@r.test"),)
+
+
 @pytest.mark.parametrize("mode", ["untracked", "split"])
 def test_who_remains_alone_has_what_policy_made_of_their_copy(mode: str) -> None:
     result = _suppressed("c@r.test", _VERP, "b@r.test", "c@r.test", mode=mode)

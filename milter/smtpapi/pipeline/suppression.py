@@ -88,7 +88,7 @@ def remaining(
     if action is SuppressionAction.OFF or suppressed is None or directive.skip_suppression:
         return Remaining(decisions, added)
     lookup = _Lookup(suppressed(), _kind(directive.transactional), list_id_in(mail.message))
-    gone, stay = _split(lookup, mail, decisions, added)
+    gone, stay = _split(lookup, mail, directive, decisions, added)
     if not gone:
         return Remaining(decisions, added)
     leaving = {copies.same(each.decided.came_for) for each in gone if each.role is Role.ORIGINAL}
@@ -109,7 +109,11 @@ def remaining(
 
 
 def _split(
-    lookup: _Lookup, mail: TrustedMail, decisions: Sequence[RecipientDecision], added: Added
+    lookup: _Lookup,
+    mail: TrustedMail,
+    directive: XMsysApi,
+    decisions: Sequence[RecipientDecision],
+    added: Added,
 ) -> tuple[list[_Gone], Remaining]:
     """Return who is on the list, and who is not."""
     gone: list[_Gone] = []
@@ -125,7 +129,12 @@ def _split(
             gone.append(_Gone(decided, Role.ORIGINAL, source))
     for role, entry in added:
         archive = role is Role.ARCHIVE  # nothing is decided for it: it is the first recipient's mail
-        decided = decisions[0]._replace(recipient=entry.address, named="") if archive else next(further)
+        if archive:
+            mail.decide(directive, [entry.address])  # only for whom policy puts in its place
+            to = mail.moved.get(copies.same(entry.address), entry.address)
+            decided = decisions[0]._replace(recipient=to, named=entry.address)
+        else:
+            decided = next(further)
         source = _source(lookup, decided)
         if source is not None:
             gone.append(_Gone(decided, role, source))
