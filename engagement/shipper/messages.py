@@ -158,20 +158,14 @@ class MessageMatcher:
         Nearly all are known by their queue id and mark, and came not long ago; then nothing older is looked
         for, nor a Message-ID, which each costs a large store a look in all there is.
         """
-        marked: dict[MessageName, list[MessageEvent]] = {}
-        whole = set[MessageName]()  # names of which all injections count
-        for event in events:
-            own, *others = names_of(event) or (None,)
-            if own and event.queue_id and event.recipient_mark:
-                marked.setdefault(own, []).append(event)
-                whole.update(others)
-            else:
-                whole.update(names_of(event))
+        if not events:
+            return {}
+        marked, whole = _by_mark(events)
 
         def enough(name: MessageName, found: Sequence[Injection]) -> bool:
             return name not in whole and all(_of_mark(event, found) for event in marked[name])
 
-        since = min((_span(event)[0] for event in events), default=0)
+        since = min(_span(event)[0] for event in events)
         known = {name: list(found) for name, found in self._store.injections(marked, enough, since).items()}
         names = {name for event in events for name in names_of(event)}
         for injection in injections:
@@ -241,6 +235,25 @@ def _just_sent(
         if event.recipient_mark and (one := _of_mark(event, sent.get((event.node_name, event.queue_id), ()))):
             found[event.id] = one
     return found
+
+
+def _by_mark(
+    events: Iterable[MessageEvent],
+) -> tuple[dict[MessageName, list[MessageEvent]], set[MessageName]]:
+    """Return the events that a queue id and a mark lead from, by its name, and all names used otherwise.
+
+    Of the latter every injection counts: only one copy may be meant (`_only`).
+    """
+    marked: dict[MessageName, list[MessageEvent]] = {}
+    whole = set[MessageName]()
+    for event in events:
+        own, *others = names_of(event) or (None,)
+        if own and event.queue_id and event.recipient_mark:
+            marked.setdefault(own, []).append(event)
+            whole.update(others)
+        elif own:
+            whole.update((own, *others))
+    return marked, whole
 
 
 def _of_mark(event: MessageEvent, found: Iterable[Injection]) -> Injection | None:
